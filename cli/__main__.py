@@ -1,0 +1,77 @@
+"""The `libsshd` command: finds the subcommand and turns its failure into one sentence and an exit status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from libsshd_cli import CommandError, completion, hostkey, run
+from libsshd_cli.logs import one_line
+
+DONE, INTERRUPTED, MISUSED = 0, 130, 2
+
+_DESCRIPTION = "Serve directories over SFTP."
+_EPILOG = "`libsshd run` serves the current directory; `libsshd COMMAND --help` lists what can be set."
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one sentence what is wrong with the arguments; the usage is a long way off in --help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(MISUSED, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+
+
+class _Version(argparse.Action):
+    """Prints the versions; an action of its own because looking them up loads the native core."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        print(version_line())
+        parser.exit(DONE)
+
+
+def version_line() -> str:
+    """Return e.g. "libsshd 0.1.0 (libssh 0.12.2, OpenSSL 3.0.17)"."""
+    import libsshd  # noqa: PLC0415 - help must not load the native core
+
+    parts = ", ".join(f"{name} {version}" for name, version in libsshd.library_versions().items())
+    return f"libsshd {libsshd.__version__} ({parts})"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the whole command line; nothing but argparse is needed for it, so help comes at once."""
+    parser = _Parser("libsshd", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the versions in use and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    for command in (run, hostkey, completion):
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 2 not possible as asked, 130 interrupted."""
+    _open_missing_streams()
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if "command" not in options:
+        parser.print_help()
+        return MISUSED
+    try:
+        status: int = options.command(options)
+    except CommandError as error:
+        print(f"libsshd: {one_line(str(error))}", file=sys.stderr)
+        return MISUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def _open_missing_streams() -> None:
+    """Give a process that was started with a closed stdout or stderr one that leads nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - stays open
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""`libsshd run`: its options; what they lead to is in serving.py."""
+
+import argparse
+import math
+from typing import Any
+
+from libsshd_cli import logs
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the subparsers of the command line."""
+    parser = commands.add_parser(
+        "run",
+        help="serve a directory over SFTP",
+        description="Serve a directory over SFTP until Ctrl-C or SIGTERM. Everything has a default.",
+        epilog="The first line on standard output, sftp://USER@HOST:PORT, comes when clients can connect.",
+        allow_abbrev=False,
+    )
+    _add_service_options(parser)
+    _add_login_options(parser)
+    _add_limit_options(parser)
+    _add_log_options(parser)
+    parser.set_defaults(command=_serve)
+
+
+def _add_service_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is served, and where")
+    add = group.add_argument
+    add(
+        "--root",
+        metavar="DIR",
+        default=".",
+        help="directory that clients see as / (default: the current one)",
+    )
+    add("--host", metavar="ADDR", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    add("--port", metavar="N", type=_port, default=2222, help="port, 0 for any free one (default: 2222)")
+    add("--read-only", action="store_true", help="refuse everything that would change a file")
+    add(
+        "--host-key",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="private host key, may be repeated (default: an ed25519 key, made on first use)",
+    )
+
+
+def _add_login_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("who may log in")
+    add = group.add_argument
+    add("--user", metavar="NAME", help="the user name (default: yours)")
+    secret = group.add_mutually_exclusive_group()
+    secret.add_argument(
+        "--password",
+        metavar="TEXT",
+        help="the password; other users see it in `ps`, so prefer --password-file",
+    )
+    secret.add_argument(
+        "--password-file",
+        metavar="FILE",
+        help="file with the password in one line; only you may be able to open it",
+    )
+    add(
+        "--authorized-keys",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="public keys as in OpenSSH, may be repeated (default: none; a password is made up and shown)",
+    )
+
+
+def _add_limit_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("limits")
+    add = group.add_argument
+    add(
+        "--max-connections",
+        metavar="N",
+        type=_count,
+        default=1000,
+        help="connections at once (default: 1000)",
+    )
+    add(
+        "--max-startups",
+        metavar="N",
+        type=_count,
+        default=100,
+        help="connections at once that have not logged in yet (default: 100)",
+    )
+    add(
+        "--drain-timeout",
+        metavar="S",
+        type=_seconds,
+        default=30.0,
+        help="seconds that clients get to finish when the server stops (default: 30)",
+    )
+
+
+def _add_log_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("log, on standard error")
+    group.add_argument(
+        "--log-level",
+        metavar="L",
+        choices=logs.LEVELS,
+        default="info",
+        help="least level to show: debug, info, warning or error (default: info)",
+    )
+    group.add_argument(
+        "--log-format",
+        metavar="text|json",
+        choices=logs.FORMATS,
+        default="text",
+        help="json is one object per line (default: text)",
+    )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number, 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 31):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+    return seconds
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from libsshd_cli.serving import serve  # noqa: PLC0415 - help must not load the native core
+
+    return serve(options)

@@ -1,0 +1,133 @@
+"""What `libsshd run` does: one directory, one account, until a signal comes."""
+
+import argparse
+import contextlib
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+from libsshd_cli import CommandError, address, keyfile, logs
+from libsshd_cli.login import Login
+from libsshd_cli.output import write_lines
+from libsshd_cli.stopping import StopSignals, serve_until_stopped
+
+from libsshd import HostKey, SFTPServer, SFTPServerError
+
+
+_ADDRESS_FAILURES = {
+    10013: "port {port} on {host} may not be used by this user; choose one above 1023 by --port",
+    10048: "port {port} on {host} is in use by another program; choose a port by --port, 0 takes any free one",
+    10049: "{host} is not an address of this machine; choose one by --host",
+}
+"""Documented codes of a failure to listen, and what to do about each at a command line."""
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve as `options` say until a signal comes; CommandError says why that is not possible."""
+    logs.configure(options.log_level, options.log_format, sys.stderr)
+    options.root = _checked_root(options.root)
+    login = Login(options)
+    keys = [keyfile.load(path) for path in options.host_key] or [keyfile.kept_key()]
+    server = _make_server(options, login, keys)
+    with StopSignals() as signals:
+        _start(server, options)
+        try:
+            port = server.local_port
+            _announce(_greeting(options, login, keys, port), options.log_format)
+            write_lines(address.url(login.user, options.host, port))
+            serve_until_stopped(server, signals, options.drain_timeout)
+        finally:
+            server.shutdown(0)
+    return 0
+
+
+def _make_server(options: argparse.Namespace, login: Login, keys: list[HostKey]) -> SFTPServer:
+    try:
+        server = SFTPServer(
+            root_directory=options.root,
+            local_host=options.host,
+            local_port=options.port,
+            host_keys=keys,
+            max_connections=options.max_connections,
+            max_startups=options.max_startups,
+            read_only=options.read_only,
+            drain_timeout=options.drain_timeout,
+        )
+    except SFTPServerError as error:
+        raise CommandError(error.description) from None
+    server.on_ssh_user_auth_request(login.credentials.decide)
+    return server
+
+
+def _checked_root(path: str) -> str:
+    try:
+        Path(path).stat()
+        if not Path(path).is_dir():
+            raise CommandError(f"the root {path} is not a directory")
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+    except FileNotFoundError:
+        raise CommandError(f"the root {path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise CommandError(f"the root {path} cannot be served: {getattr(error, 'strerror', error)}") from None
+
+
+def _start(server: SFTPServer, options: argparse.Namespace) -> None:
+    _raise_descriptor_limit()
+    try:
+        server.start_listening()
+    except SFTPServerError as error:
+        raise CommandError(_listening_failure(error, options.host, options.port)) from None
+
+
+def _raise_descriptor_limit() -> None:
+    """Take all descriptors the system grants: the usual 1024 are fewer than 1000 connections need."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # "unlimited" may be more than the kernel takes
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _listening_failure(error: SFTPServerError, host: str, port: int) -> str:
+    sentence = _ADDRESS_FAILURES.get(error.code)
+    return sentence.format(host=host, port=port) if sentence else error.description
+
+
+def _greeting(options: argparse.Namespace, login: Login, keys: list[HostKey], port: int) -> dict[str, object]:
+    """Return what the person at the terminal needs, by its name; in JSON these are fields of one record."""
+    greeting: dict[str, object] = {"serving": options.root}
+    greeting["access"] = "read-only" if options.read_only else "read and write"
+    for number, key in enumerate(keys, start=1):
+        name = "host_key" if number == 1 else f"host_key_{number}"
+        greeting[name] = f"{key.fingerprint} ({key.type})"
+    if login.made_up is not None:
+        greeting["password"] = login.made_up
+    identities = _private_keys_beside(options.authorized_keys)
+    greeting["connect"] = address.sftp_command(login.user, options.host, port, identities)
+    if login.keys and not identities:
+        greeting["with_a_key"] = "add -i and the path of your private key unless ssh finds it by itself"
+    if address.is_everywhere(options.host):
+        greeting["elsewhere"] = "from another machine, connect to this one's name or address"
+    return greeting
+
+
+def _private_keys_beside(paths: list[str]) -> list[str]:
+    """Return the private keys that lie beside public keys given as X.pub."""
+    private = [path.removesuffix(".pub") for path in paths if path.endswith(".pub")]
+    return [path for path in private if Path(path).exists()]
+
+
+def _announce(greeting: dict[str, object], form: str) -> None:
+    """Show the greeting whatever the log level: it may hold the only copy of the password."""
+    if form == "json":
+        fields: dict[str, object] = {"event": "serving", **greeting}
+        lines = [logs.as_json(time.time(), "info", "clients can connect", fields)]
+    else:
+        titles = [name.replace("_", " ").ljust(10) for name in greeting]
+        lines = [
+            f"{title}  {logs.one_line(str(greeting[name]))}"
+            for title, name in zip(titles, greeting, strict=True)
+        ]
+    with contextlib.suppress(OSError):  # clients can be served even when nobody reads this
+        print(*lines, sep="\n", file=sys.stderr, flush=True)

@@ -1,0 +1,22 @@
+"""The C core and thin typed wrappers: the only package that sees `ffi` and `lib`."""
+
+from .connection import Algorithms, Bind, Connection, ConnectionInfo, library_versions
+from .hostkey import Key
+from .pipe import Pipe
+from .sftp import EventKind, EventView, HandleAccess, HandleStats, Sftp, Watch
+
+__all__ = [
+    "Algorithms",
+    "Bind",
+    "Connection",
+    "ConnectionInfo",
+    "EventKind",
+    "EventView",
+    "HandleAccess",
+    "HandleStats",
+    "Key",
+    "Pipe",
+    "Sftp",
+    "Watch",
+    "library_versions",
+]

@@ -1,0 +1,95 @@
+/* The keys and algorithms that the sessions of one server start with. */
+#include "bind.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+
+#include "hostkey.h"
+
+#define WINDOW_BUDGET (256LL * 1024 * 1024)
+
+int sshd_library_init(void) {
+    return ssh_init() == SSH_OK ? 0 : -EIO;
+}
+
+const char *sshd_libssh_version(void) {
+    return ssh_version(0);
+}
+
+const char *sshd_openssl_version(void) {
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
+}
+
+sshd_bind *sshd_bind_new(void) {
+    bool process_config = false;
+    sshd_bind *b = calloc(1, sizeof *b);
+
+    if (b == NULL)
+        return NULL;
+    b->bind = ssh_bind_new();
+    if (b->bind == NULL || ssh_bind_options_set(b->bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &process_config) != SSH_OK) {
+        ssh_bind_free(b->bind);
+        free(b);
+        return NULL;
+    }
+    pthread_mutex_init(&b->lock, NULL);
+    atomic_init(&b->window_budget, WINDOW_BUDGET);
+    return b;
+}
+
+void sshd_bind_free(sshd_bind *b) {
+    if (b == NULL)
+        return;
+    ssh_bind_free(b->bind);
+    pthread_mutex_destroy(&b->lock);
+    free(b);
+}
+
+/* The bind gets a copy: libssh frees the key it holds. */
+int sshd_bind_add_key(sshd_bind *b, sshd_key *key) {
+    ssh_key copy = ssh_key_dup(key->key);
+
+    if (copy == NULL)
+        return -ENOMEM;
+    if (ssh_bind_options_set(b->bind, SSH_BIND_OPTIONS_IMPORT_KEY, copy) == SSH_OK)
+        return 0;
+    ssh_key_free(copy);
+    return -EINVAL;
+}
+
+int sshd_bind_algorithms(sshd_bind *b, const sshd_algorithms *a) {
+    const struct {
+        enum ssh_bind_options_e option;
+        const char *value;
+    } options[] = {
+        {SSH_BIND_OPTIONS_BANNER, a->version},
+        {SSH_BIND_OPTIONS_KEY_EXCHANGE, a->kex},
+        {SSH_BIND_OPTIONS_CIPHERS_C_S, a->ciphers},
+        {SSH_BIND_OPTIONS_CIPHERS_S_C, a->ciphers},
+        {SSH_BIND_OPTIONS_HMAC_C_S, a->macs},
+        {SSH_BIND_OPTIONS_HMAC_S_C, a->macs},
+        {SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS, a->host_keys},
+        {SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, a->public_keys},
+    };
+
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        if (options[i].value != NULL && ssh_bind_options_set(b->bind, options[i].option, options[i].value) != SSH_OK)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+const char *sshd_bind_error(sshd_bind *b) {
+    return ssh_get_error(b->bind);
+}
+
+int sshd_bind_accept(sshd_bind *b, ssh_session session, int fd) {
+    int rc;
+
+    pthread_mutex_lock(&b->lock);
+    rc = ssh_bind_accept_fd(b->bind, session, fd);
+    pthread_mutex_unlock(&b->lock);
+    return rc == SSH_OK ? 0 : -EIO;
+}

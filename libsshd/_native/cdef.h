@@ -1,0 +1,185 @@
+/* The one declaration of what Python sees of the C core (read by cffi and included by every C file). */
+
+/* --- sftp.c --- */
+#define SSHD_WATCH_READ 1
+#define SSHD_WATCH_WRITE 2
+
+#define SSHD_HANDLE_READ 1
+#define SSHD_HANDLE_WRITE 2
+
+typedef enum {
+    SSHD_EVENT_NONE,      /* nothing happened until the time-out */
+    SSHD_EVENT_MESSAGE,   /* an SSH message for Python: data, length */
+    SSHD_EVENT_KEYS,      /* the first key exchange is complete */
+    SSHD_EVENT_PACKET,    /* an SFTP packet for Python: channel, data, length (without the length field) */
+    SSHD_EVENT_FAILED,    /* a READ or WRITE served in C failed: channel, request_id, error, data/length = handle */
+    SSHD_EVENT_BAD_FRAME, /* a length field no packet may have: channel, length */
+    SSHD_EVENT_EOF,       /* the client will send no more, all its requests are served: channel, length = bytes left over */
+    SSHD_EVENT_CLOSED,    /* the channel is closed in both directions and gone: channel */
+    SSHD_EVENT_WAKE,      /* sshd_wake was called */
+    SSHD_EVENT_DEADLINE,  /* the deadline has passed */
+    SSHD_EVENT_STALLED,   /* replies could not be sent for the time allowed */
+    SSHD_EVENT_GONE       /* the connection is over: error = errno or 0 for an orderly end */
+} sshd_event_kind;
+
+typedef struct {
+    int kind;
+    int channel;
+    int error;
+    int operation; /* SSHD_HANDLE_READ or SSHD_HANDLE_WRITE of SSHD_EVENT_FAILED */
+    uint32_t request_id;
+    const uint8_t *data; /* valid until the next call */
+    size_t length;
+} sshd_event;
+
+typedef struct {
+    int fd;
+    int error; /* the first errno a WRITE met, 0 if none */
+    uint64_t bytes_read;
+    uint64_t bytes_written;
+} sshd_handle_stats;
+
+typedef struct sshd_sftp sshd_sftp;
+int sshd_sftp_handle_add(sshd_sftp *s, const uint8_t *name, size_t length, int fd, int flags);
+int sshd_sftp_handle_remove(sshd_sftp *s, const uint8_t *name, size_t length, sshd_handle_stats *stats);
+int sshd_sftp_reply(sshd_sftp *s, const uint8_t *packet, size_t length);
+int sshd_sftp_watch(sshd_sftp *s, int mask);
+/* --- end sftp.c --- */
+
+/* --- pipe.c --- */
+typedef struct sshd_pipe sshd_pipe;
+sshd_pipe *sshd_pipe_new(int input, int output, const uint8_t *ok, size_t ok_length, const uint8_t *eof, size_t eof_length);
+void sshd_pipe_free(sshd_pipe *p);
+sshd_sftp *sshd_pipe_sftp(sshd_pipe *p);
+int sshd_pipe_next(sshd_pipe *p, const uint8_t *reply, size_t reply_length, sshd_event *e);
+int sshd_pipe_flush(sshd_pipe *p);
+/* --- end pipe.c --- */
+
+/* --- hostkey.c --- */
+typedef struct sshd_key sshd_key;
+int sshd_key_import(const char *text, const char *passphrase, sshd_key **key);
+int sshd_key_generate(const char *type, int bits, sshd_key **key);
+void sshd_key_free(sshd_key *key);
+const char *sshd_key_type(sshd_key *key);
+int sshd_key_public_blob(sshd_key *key, uint8_t *buffer, size_t size);
+int sshd_key_export(sshd_key *key, char *buffer, size_t size);
+/* --- end hostkey.c --- */
+
+/* --- bind.c --- */
+typedef struct {
+    const char *version;      /* "libsshd_0.1.0": what follows SSH-2.0- */
+    const char *kex;          /* comma lists, in order of preference */
+    const char *ciphers;
+    const char *macs;
+    const char *host_keys;
+    const char *public_keys;  /* signature algorithms accepted from users */
+} sshd_algorithms;
+
+typedef struct sshd_bind sshd_bind;
+int sshd_library_init(void);
+const char *sshd_libssh_version(void);
+const char *sshd_openssl_version(void);
+sshd_bind *sshd_bind_new(void);
+void sshd_bind_free(sshd_bind *b);
+int sshd_bind_add_key(sshd_bind *b, sshd_key *key);
+int sshd_bind_algorithms(sshd_bind *b, const sshd_algorithms *a);
+const char *sshd_bind_error(sshd_bind *b);
+/* --- end bind.c --- */
+
+/* --- connection.c --- */
+#define SSHD_CHANNELS 10
+
+typedef struct {
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    const char *client_version;
+    const char *kex;
+    const char *cipher_in;
+    const char *cipher_out;
+    const char *mac_in;
+    const char *mac_out;
+} sshd_connection_info;
+
+typedef struct sshd_connection sshd_connection;
+sshd_connection *sshd_connection_new(sshd_bind *b, int fd); /* takes the descriptor in every case */
+void sshd_connection_free(sshd_connection *c);
+int sshd_connection_next(sshd_connection *c, const uint8_t *reply, size_t reply_length, sshd_event *e);
+int sshd_connection_flush(sshd_connection *c);
+int sshd_connection_close(sshd_connection *c, int reason, const char *text, size_t length);
+void sshd_connection_wake(sshd_connection *c);
+void sshd_connection_deadline(sshd_connection *c, double seconds);
+void sshd_connection_stall_limit(sshd_connection *c, double seconds);
+int sshd_connection_rekey(sshd_connection *c);
+int sshd_connection_send(sshd_connection *c, const uint8_t *payload, size_t length);
+const char *sshd_connection_error(sshd_connection *c);
+void sshd_connection_describe(sshd_connection *c, sshd_connection_info *info);
+/* authentication */
+int sshd_connection_verify(sshd_connection *c, const uint8_t *payload, size_t signed_length,
+                           const uint8_t *blob, size_t blob_length, const uint8_t *signature, size_t signature_length);
+int sshd_connection_host_key(sshd_connection *c, uint8_t *buffer, size_t size);
+int sshd_connection_authenticated(sshd_connection *c);
+/* channels */
+int sshd_connection_open_channel(sshd_connection *c, uint32_t remote_id, uint32_t window, uint32_t max_packet);
+int sshd_connection_start_sftp(sshd_connection *c, int channel, const uint8_t *ok, size_t ok_length,
+                               const uint8_t *eof, size_t eof_length);
+int sshd_connection_remote_id(sshd_connection *c, int channel, uint32_t *remote_id);
+int sshd_connection_finish_channel(sshd_connection *c, int channel, int exit_status);
+sshd_sftp *sshd_connection_sftp(sshd_connection *c, int channel);
+/* --- end connection.c --- */
+
+/* --- path.c --- */
+#define SSHD_DIRECTORY_BATCH 512   /* entries a batch holds at most */
+#define SSHD_DIRECTORY_NAMES 12288 /* 24 bytes, the kernel's smallest directory record, for each of them */
+
+/* Without padding, so that the binding unpacks it as one run. A mode of 0 means that the kernel refused to tell. */
+typedef struct {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t links;
+    uint64_t size;
+    int64_t atime;
+    int64_t mtime;
+    int64_t ctime;
+    uint32_t atime_ns;
+    uint32_t mtime_ns;
+    uint32_t ctime_ns;
+    uint32_t mode;
+    uint32_t uid;
+    uint32_t gid;
+} sshd_stat;
+
+#define SSHD_CHANGE_SIZE 1
+#define SSHD_CHANGE_UID 2
+#define SSHD_CHANGE_GID 4
+#define SSHD_CHANGE_MODE 8
+#define SSHD_CHANGE_ATIME 16
+#define SSHD_CHANGE_MTIME 32
+
+typedef struct {
+    uint32_t what;
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t mode;
+    uint64_t size;
+    int64_t atime;
+    int64_t mtime;
+    uint32_t atime_ns;
+    uint32_t mtime_ns;
+} sshd_change;
+
+int sshd_path_resolve(int root, const char *path, uint64_t flags, uint32_t mode, int walk);
+int sshd_path_open(int root, const char *path, uint64_t flags, uint32_t mode, int walk);
+int sshd_path_stat(int root, const char *path, int follow, sshd_stat *result, int walk);
+int sshd_path_change(int root, const char *path, int follow, const sshd_change *change, int walk);
+int sshd_path_mkdir(int root, const char *path, uint32_t mode, int walk);
+int sshd_path_rmdir(int root, const char *path, int walk);
+int sshd_path_remove(int root, const char *path, int walk);
+int sshd_path_rename(int root, const char *old_path, const char *new_path, int replace, int walk);
+int sshd_path_symlink(int root, const char *target, const char *path, int walk);
+int sshd_path_link(int root, const char *old_path, const char *new_path, int walk);
+int sshd_path_readlink(int root, const char *path, char *target, size_t size, int walk);
+int sshd_file_stat(int fd, sshd_stat *result);
+int sshd_file_change(int fd, const sshd_change *change);
+int sshd_directory_open(int root, const char *path, int walk);
+int sshd_directory_read(int root, int fd, sshd_stat *stats, char *names, size_t *names_used);
+/* --- end path.c --- */

@@ -1,0 +1,174 @@
+"""One SSH connection in C, and the keys and algorithms it starts with."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ._core import ffi, lib
+from .hostkey import Key
+from .sftp import EventKind, EventView, Sftp, check
+
+_BLOB_MAX = 64 * 1024
+
+
+def _text(value: object) -> str:
+    return bytes(ffi.string(value)).decode("utf-8", "backslashreplace")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries underneath, by name."""
+    return {"libssh": _text(lib.sshd_libssh_version()), "OpenSSL": _text(lib.sshd_openssl_version())}
+
+
+@dataclass(slots=True, frozen=True)
+class Algorithms:
+    """Comma lists in order of preference (RFC 4253 section 7.1); `version` is what follows "SSH-2.0-"."""
+
+    version: str
+    kex: str
+    ciphers: str
+    macs: str
+    host_keys: str
+    public_keys: str
+
+
+@dataclass(slots=True, frozen=True)
+class ConnectionInfo:
+    """What was negotiated, and the bytes that crossed the socket."""
+
+    bytes_in: int
+    bytes_out: int
+    client_version: str
+    kex: str
+    cipher_in: str
+    cipher_out: str
+    mac_in: str
+    mac_out: str
+
+
+class Bind:
+    """Host keys and algorithms shared by the connections of one server."""
+
+    __slots__ = ("_b",)
+
+    def __init__(self, keys: Iterable[Key], algorithms: Algorithms) -> None:
+        """Raises ValueError for a list with nothing libssh knows, or a second key of one type."""
+        check(lib.sshd_library_init())
+        bind = lib.sshd_bind_new()
+        if bind == ffi.NULL:
+            raise MemoryError
+        self._b = ffi.gc(bind, lib.sshd_bind_free)
+        for key in keys:
+            if lib.sshd_bind_add_key(self._b, key._k) < 0:
+                raise ValueError(f"host key of type {key.type} cannot be used: {self._error()}")
+        self._set(algorithms)
+
+    def _error(self) -> str:
+        return _text(lib.sshd_bind_error(self._b))
+
+    def _set(self, algorithms: Algorithms) -> None:
+        names = ("version", "kex", "ciphers", "macs", "host_keys", "public_keys")
+        texts = {name: ffi.new("char[]", getattr(algorithms, name).encode()) for name in names}
+        if lib.sshd_bind_algorithms(self._b, ffi.new("sshd_algorithms *", texts)) < 0:
+            raise ValueError(f"algorithm list cannot be used: {self._error()}")
+
+
+class Connection(EventView):
+    """A connection on an accepted socket. Only `wake()` may be called from other threads."""
+
+    __slots__ = ("_bind", "_c")
+
+    def __init__(self, bind: Bind, fd: int) -> None:
+        """Takes over `fd`, also when it fails. Raises OSError."""
+        super().__init__()
+        connection = lib.sshd_connection_new(bind._b, fd)
+        if connection == ffi.NULL:
+            raise OSError("the connection could not be set up")
+        self._bind = bind
+        self._c = connection
+
+    def free(self) -> None:
+        """Closes the socket at once and frees everything. Nothing may be called after it."""
+        lib.sshd_connection_free(self._c)
+
+    def next(self, reply: bytes = b"") -> int:
+        """Queues `reply` on the channel of the last packet and waits for the next event (an EventKind)."""
+        check(lib.sshd_connection_next(self._c, reply, len(reply), self._e))
+        return int(self._e.kind)
+
+    def flush(self) -> None:
+        """Sends what is queued as far as the peer takes it now, without waiting."""
+        check(lib.sshd_connection_flush(self._c))
+
+    def close(self, reason: int, text: str) -> None:
+        """Sends what is owed and DISCONNECT (RFC 4253 section 11.1), at most for a few seconds."""
+        message = text.encode()
+        lib.sshd_connection_close(self._c, reason, message, len(message))
+
+    def wake(self) -> None:
+        """Makes `next()` return WAKE soon. From any thread."""
+        lib.sshd_connection_wake(self._c)
+
+    def set_deadline(self, seconds: float | None) -> None:
+        """`next()` returns DEADLINE once, that many seconds from now; None for never."""
+        lib.sshd_connection_deadline(self._c, -1.0 if seconds is None else seconds)
+
+    def set_stall_limit(self, seconds: float) -> None:
+        """`next()` returns STALLED when no reply could be sent for so long; 0 for never."""
+        lib.sshd_connection_stall_limit(self._c, seconds)
+
+    def rekey(self) -> None:
+        """Starts a key exchange. Raises OSError(EBUSY) before login or while one is running."""
+        check(lib.sshd_connection_rekey(self._c))
+
+    def send(self, payload: bytes) -> None:
+        """Sends an SSH message, its number first. Raises OSError when the connection is over."""
+        check(lib.sshd_connection_send(self._c, payload, len(payload)))
+
+    @property
+    def error_text(self) -> str:
+        """What libssh says about the last failure."""
+        return _text(lib.sshd_connection_error(self._c))
+
+    def describe(self) -> ConnectionInfo:
+        info = ffi.new("sshd_connection_info *")
+        lib.sshd_connection_describe(self._c, info)
+        texts = (info.client_version, info.kex, info.cipher_in, info.cipher_out, info.mac_in, info.mac_out)
+        return ConnectionInfo(info.bytes_in, info.bytes_out, *map(_text, texts))
+
+    def verify(self, payload: bytes, signed_length: int, blob: bytes, signature: bytes) -> bool:
+        """Whether the key in `blob` signed the session id and payload[:signed_length] (RFC 4252 section 7)."""
+        n = lib.sshd_connection_verify(
+            self._c, payload, signed_length, blob, len(blob), signature, len(signature)
+        )
+        return check(n) == 1
+
+    def host_key(self) -> bytes:
+        """The public blob of the host key that this connection was set up with."""
+        buffer = ffi.new("uint8_t[]", _BLOB_MAX)
+        length = check(lib.sshd_connection_host_key(self._c, buffer, _BLOB_MAX))
+        return bytes(ffi.buffer(buffer, length))
+
+    def authenticated(self) -> None:
+        """Sends USERAUTH_SUCCESS; channels may be opened from now on. Raises OSError."""
+        check(lib.sshd_connection_authenticated(self._c))
+
+    def open_channel(self, remote_id: int, window: int, max_packet: int) -> int:
+        """Confirms a channel; its local number. Raises OSError(EBUSY) when there are enough."""
+        return check(lib.sshd_connection_open_channel(self._c, remote_id, window, max_packet))
+
+    def start_sftp(self, channel: int, ok: bytes, eof: bytes) -> Sftp:
+        """Starts the engine of a channel; `ok` and `eof` are the encoded replies it fills in by itself."""
+        check(lib.sshd_connection_start_sftp(self._c, channel, ok, len(ok), eof, len(eof)))
+        return Sftp(self, lib.sshd_connection_sftp(self._c, channel))
+
+    def remote_id(self, channel: int) -> int | None:
+        """The peer's number of a channel that is still open, else None."""
+        out = ffi.new("uint32_t *")
+        return None if lib.sshd_connection_remote_id(self._c, channel, out) < 0 else int(out[0])
+
+    def finish_channel(self, channel: int, exit_status: int | None) -> None:
+        """Closes a channel once its replies are sent, after exit-status if one is given."""
+        lib.sshd_connection_finish_channel(self._c, channel, -1 if exit_status is None else exit_status)
+
+
+__all__ = ["Algorithms", "Bind", "Connection", "ConnectionInfo", "EventKind", "library_versions"]

@@ -1,0 +1,127 @@
+"""The C side of one SFTP channel: its handle table and its queue of replies."""
+
+import os
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Any
+
+from ._core import ffi, lib
+
+
+class EventKind(IntEnum):
+    """What `next()` came back with; `sshd_event_kind` in cdef.h says what each one carries."""
+
+    NONE = lib.SSHD_EVENT_NONE
+    MESSAGE = lib.SSHD_EVENT_MESSAGE
+    KEYS = lib.SSHD_EVENT_KEYS
+    PACKET = lib.SSHD_EVENT_PACKET
+    FAILED = lib.SSHD_EVENT_FAILED
+    BAD_FRAME = lib.SSHD_EVENT_BAD_FRAME
+    EOF = lib.SSHD_EVENT_EOF
+    CLOSED = lib.SSHD_EVENT_CLOSED
+    WAKE = lib.SSHD_EVENT_WAKE
+    DEADLINE = lib.SSHD_EVENT_DEADLINE
+    STALLED = lib.SSHD_EVENT_STALLED
+    GONE = lib.SSHD_EVENT_GONE
+
+
+class HandleAccess(IntFlag):
+    """What C may do with a handle by itself."""
+
+    READ = lib.SSHD_HANDLE_READ
+    WRITE = lib.SSHD_HANDLE_WRITE
+
+
+class Watch(IntFlag):
+    """Requests that go to Python although C could answer them."""
+
+    NOTHING = 0
+    READ = lib.SSHD_WATCH_READ
+    WRITE = lib.SSHD_WATCH_WRITE
+
+
+@dataclass(slots=True, frozen=True)
+class HandleStats:
+    """What happened to a file while C served it: bytes, and the first errno a WRITE met (0 if none)."""
+
+    fd: int
+    error: int
+    bytes_read: int
+    bytes_written: int
+
+
+def check(result: int) -> int:
+    """The result of a C function, or OSError of its negative errno."""
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return result
+
+
+class Sftp:
+    """One channel's engine. Valid as long as the connection or pipe it came from keeps the channel."""
+
+    __slots__ = ("_owner", "_s")
+
+    def __init__(self, owner: object, sftp: Any) -> None:
+        self._owner = owner  # keeps the memory alive
+        self._s = sftp
+
+    def handle_add(self, handle: bytes, fd: int, access: HandleAccess) -> None:
+        """READ and WRITE on `handle` are served in C from now on.
+
+        Raises:
+            OSError: EEXIST when the handle is in use, EINVAL when it is empty or above 256 bytes.
+        """
+        check(lib.sshd_sftp_handle_add(self._s, handle, len(handle), fd, access))
+
+    def handle_remove(self, handle: bytes) -> HandleStats:
+        """Forgets `handle`; the descriptor stays open.
+
+        Raises:
+            OSError: ENOENT when there is no such handle.
+        """
+        stats = ffi.new("sshd_handle_stats *")
+        check(lib.sshd_sftp_handle_remove(self._s, handle, len(handle), stats))
+        return HandleStats(stats.fd, stats.error, stats.bytes_read, stats.bytes_written)
+
+    def reply(self, packet: bytes) -> None:
+        """Queues an encoded reply behind those already queued."""
+        check(lib.sshd_sftp_reply(self._s, packet, len(packet)))
+
+    def watch(self, mask: Watch) -> Watch:
+        """Sets which requests Python wants to see, from any thread; the former mask."""
+        return Watch(lib.sshd_sftp_watch(self._s, mask))
+
+
+class EventView:
+    """The last event, for as long as the next call has not been made."""
+
+    __slots__ = ("_e",)
+
+    def __init__(self) -> None:
+        self._e = ffi.new("sshd_event *")
+
+    @property
+    def channel(self) -> int:
+        return int(self._e.channel)
+
+    @property
+    def data(self) -> bytes:
+        e = self._e
+        return bytes(ffi.buffer(e.data, e.length)) if e.length else b""
+
+    @property
+    def length(self) -> int:
+        return int(self._e.length)
+
+    @property
+    def error(self) -> int:
+        return int(self._e.error)
+
+    @property
+    def request_id(self) -> int:
+        return int(self._e.request_id)
+
+    @property
+    def is_write(self) -> bool:
+        return bool(self._e.operation == lib.SSHD_HANDLE_WRITE)

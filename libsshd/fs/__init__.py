@@ -1,0 +1,1 @@
+"""File systems behind the requests of a session: one Protocol, several kinds."""

@@ -1,0 +1,102 @@
+"""What a session asks of a file system, and the one form its paths have."""
+
+import os
+from errno import EINVAL
+from typing import Protocol
+
+from libsshd.constants import OpenFlags
+from libsshd.wire.messages import Attributes, Entry
+
+
+class Directory(Protocol):
+    """An open directory."""
+
+    def read(self, limit: int) -> list[Entry]:
+        """At most `limit` further entries, "." and ".." among them; an empty list at the end. Raises OSError."""
+
+    def fileno(self) -> int:
+        """The descriptor, for fstat and its like; owned by this object."""
+
+    def close(self) -> None:
+        """Lets go of the descriptor; a second call does nothing."""
+
+
+class FileSystem(Protocol):
+    """All paths are virtual: absolute bytes as `normalise` returns them. Every failure is an OSError with its errno.
+
+    Permissions are POSIX modes of which the low 12 bits count; None means the default. Descriptors belong to the caller.
+    """
+
+    def open(self, path: bytes, flags: OpenFlags, permissions: int | None) -> int:
+        """A descriptor of a regular file."""
+
+    def opendir(self, path: bytes) -> Directory:
+        """Fails here, not at the first read, if there is no such directory."""
+
+    def stat(self, path: bytes) -> Attributes:
+        """Follows links."""
+
+    def lstat(self, path: bytes) -> Attributes:
+        """A link itself."""
+
+    def fstat(self, fd: int) -> Attributes:
+        """Of an open file or directory."""
+
+    def setstat(self, path: bytes, attributes: Attributes) -> None:
+        """Sets what is given, in the order size, owner, mode, times; stops at the first failure."""
+
+    def lsetstat(self, path: bytes, attributes: Attributes) -> None:
+        """As setstat, on a link itself."""
+
+    def fsetstat(self, fd: int, attributes: Attributes) -> None:
+        """As setstat, on an open file or directory."""
+
+    def mkdir(self, path: bytes, permissions: int | None) -> None:
+        """The parent exists, the name does not."""
+
+    def rmdir(self, path: bytes) -> None:
+        """Removes an empty directory."""
+
+    def remove(self, path: bytes) -> None:
+        """Removes a name that is no directory; a link itself."""
+
+    def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:
+        """EEXIST if `new` is taken, unless it may be replaced."""
+
+    def symlink(self, target: bytes, link: bytes) -> None:
+        """`target` is stored as given and confined when used."""
+
+    def readlink(self, path: bytes) -> bytes:
+        """The target as stored."""
+
+    def link(self, old: bytes, new: bytes) -> None:
+        """A second name for the same object, for a link itself."""
+
+    def realpath(self, path: bytes) -> bytes:
+        """The path that REALPATH tells; it says nothing about what exists."""
+
+    def statvfs(self, path: bytes) -> os.statvfs_result:
+        """Space and limits where the path leads."""
+
+    def fstatvfs(self, fd: int) -> os.statvfs_result:
+        """Space and limits where an open file or directory lies."""
+
+
+def normalise(path: bytes, start: bytes = b"/") -> bytes:
+    """The absolute path without empty, "." and ".." components, never above "/"; a relative one begins at `start`.
+
+    By the text alone, so it tells nothing about what exists. Raises OSError EINVAL for a path that holds NUL.
+    """
+    if b"\0" in path:
+        raise OSError(EINVAL, os.strerror(EINVAL))
+    if path[:1] != b"/":
+        path = start + b"/" + path
+    elif b"//" not in path and b"/." not in path and path[-1:] != b"/":
+        return path
+    parts: list[bytes] = []
+    for part in path.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/" + b"/".join(parts)

@@ -1,0 +1,125 @@
+"""What the kernel tells of an object, as attributes, directory entries and lines of `ls -l`.
+
+A listing of 10,000 entries passes here, so whatever repeats is kept: rights and names per kind of entry, dates per
+minute. Owners' names come from the system's data base, which may ask a network, and are kept for the process's life.
+"""
+
+import time
+from collections.abc import Iterable
+from functools import lru_cache
+from grp import getgrgid
+from pwd import getpwuid
+from stat import S_IFMT, filemode
+from typing import NamedTuple
+
+from libsshd.constants import FileType
+from libsshd.wire.messages import Attributes, Entry
+
+Stat = tuple[int, ...]
+"""As in libsshd._native.path."""
+
+_HALF_YEAR = 365 * 24 * 3600 // 2
+_DATES_KEPT = 4096
+_MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_NO_DATE = b"?".rjust(12)
+
+_FILE_TYPES = {
+    0o100000: FileType.REGULAR,
+    0o040000: FileType.DIRECTORY,
+    0o120000: FileType.SYMLINK,
+    0o140000: FileType.SOCKET,
+    0o020000: FileType.CHAR_DEVICE,
+    0o060000: FileType.BLOCK_DEVICE,
+    0o010000: FileType.FIFO,
+}
+
+
+class Kind(NamedTuple):
+    """What many entries of a directory have in common."""
+
+    file_type: FileType
+    owner: bytes
+    group: bytes
+    line: bytes
+
+
+@lru_cache(maxsize=1024)
+def owner_name(uid: int) -> bytes:
+    """The user's name, or the number of one that has none."""
+    try:
+        return getpwuid(uid).pw_name.encode("utf-8", "surrogateescape")
+    except (KeyError, OverflowError):
+        return b"%d" % uid
+
+
+@lru_cache(maxsize=1024)
+def group_name(gid: int) -> bytes:
+    """The group's name, or the number of one that has none."""
+    try:
+        return getgrgid(gid).gr_name.encode("utf-8", "surrogateescape")
+    except (KeyError, OverflowError):
+        return b"%d" % gid
+
+
+@lru_cache(maxsize=4096)
+def kind_of(mode: int, links: int, uid: int, gid: int) -> Kind:
+    """The part of the line that comes before the size: rights, link count, owner and group."""
+    owner, group = owner_name(uid), group_name(gid)
+    line = b"%b %4d %-8b %-8b" % (filemode(mode).encode(), links, owner, group)
+    return Kind(_FILE_TYPES.get(S_IFMT(mode), FileType.SPECIAL), owner, group, line)
+
+
+def date(mtime: int, now: float) -> bytes:
+    """Twelve bytes of local time as `ls` has them: with the clock if within the last half year, else with the year."""
+    try:
+        t = time.localtime(mtime)
+    except (OverflowError, OSError, ValueError):
+        return _NO_DATE
+    month = _MONTHS[t.tm_mon - 1]
+    if 0 <= now - mtime < _HALF_YEAR:
+        return b"%b %2d %02d:%02d" % (month, t.tm_mday, t.tm_hour, t.tm_min)
+    return b"%b %2d %5d" % (month, t.tm_mday, t.tm_year)
+
+
+def attributes_of(stat: Stat) -> Attributes:
+    """Everything known about an object; see Attributes for the units."""
+    return _attributes(stat, kind_of(stat[10], stat[2], stat[11], stat[12]))
+
+
+def _attributes(stat: Stat, kind: Kind) -> Attributes:
+    _, _, links, size, atime, mtime, ctime, atime_ns, mtime_ns, ctime_ns, mode, uid, gid = stat
+    file_type, owner, group, _ = kind
+    # fmt: off
+    return Attributes(  # by position: keywords would double the cost
+        size, uid, gid, mode, atime, mtime, (), file_type, atime_ns, mtime_ns, None, 0, ctime, ctime_ns,
+        owner, group, None, None, None, None, None, None, links,
+    )
+    # fmt: on
+
+
+class Listing:
+    """Turns one directory's objects into entries; `now` tells recent dates from old ones."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self._dates: dict[int, bytes] = {}
+
+    def entries(self, names: Iterable[bytes], stats: Iterable[Stat]) -> list[Entry]:
+        """One entry for each name; without attributes where the kernel refused to tell them (mode 0).
+
+        A name's bytes are unchanged, except that in the long name a newline is "?": clients split that into lines.
+        """
+        result = []
+        date_of = self._dates.get
+        for name, stat in zip(names, stats, strict=True):
+            kind = kind_of(stat[10], stat[2], stat[11], stat[12])
+            shown = name.replace(b"\n", b"?") if b"\n" in name else name
+            line = b"%b %8d %b %b" % (kind.line, stat[3], date_of(stat[5] // 60) or self._date(stat[5]), shown)
+            result.append(Entry(name, line, _attributes(stat, kind) if stat[10] else Attributes()))
+        return result
+
+    def _date(self, mtime: int) -> bytes:
+        if len(self._dates) == _DATES_KEPT:
+            self._dates.clear()
+        text = self._dates[mtime // 60] = date(mtime, self._now)
+        return text

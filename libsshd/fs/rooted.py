@@ -1,0 +1,196 @@
+"""A directory of this machine as a file system; nothing outside it can be reached or told from missing.
+
+The kernel resolves every path below one descriptor (path.c), so neither the text of a path nor a link nor a rename in
+mid-way leads out. A link's target is resolved inside the root, as under chroot.
+"""
+
+import os
+import time
+from errno import EINVAL, EROFS
+from functools import cache
+from types import TracebackType
+from typing import Self
+
+from libsshd._native import path as native
+from libsshd.constants import OpenFlags
+from libsshd.fs.base import normalise
+from libsshd.fs.listing import Listing, attributes_of
+from libsshd.wire.messages import Attributes, Entry
+
+_MODE_BITS = 0o7777
+_FILE_MODE = 0o666
+_DIRECTORY_MODE = 0o777
+
+# Plain integers: testing IntFlag members costs more than opening the file.
+_READ, _WRITE, _APPEND = int(OpenFlags.READ), int(OpenFlags.WRITE), int(OpenFlags.APPEND)
+_CREAT, _TRUNC, _EXCL = int(OpenFlags.CREAT), int(OpenFlags.TRUNC), int(OpenFlags.EXCL)
+_CHANGING = _WRITE | _APPEND | _CREAT | _TRUNC
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+@cache
+def _open_flags(flags: int) -> int:
+    """O_* of the SSH_FXF bits. EXCL means nothing without CREAT; neither READ nor WRITE means reading, as in OpenSSH.
+
+    TRUNC without WRITE is EINVAL: the kernel would refuse it only after the file was created.
+    """
+    if flags & _TRUNC and not flags & _WRITE:
+        raise _error(EINVAL)
+    if flags & _WRITE:
+        result = os.O_RDWR if flags & _READ else os.O_WRONLY
+    else:
+        result = os.O_RDONLY
+    if flags & _APPEND:
+        result |= os.O_APPEND
+    if flags & _TRUNC:
+        result |= os.O_TRUNC
+    if flags & _CREAT:
+        result |= os.O_CREAT | (os.O_EXCL if flags & _EXCL else 0)
+    return result
+
+
+def _mode(permissions: int | None, default: int) -> int:
+    return default if permissions is None else permissions & _MODE_BITS
+
+
+def _change(a: Attributes) -> native.Change:
+    return native.Change(
+        size=a.size,
+        uid=a.uid,
+        gid=a.gid,
+        mode=None if a.permissions is None else a.permissions & _MODE_BITS,
+        atime=(a.atime, a.atime_ns),
+        mtime=(a.mtime, a.mtime_ns),
+    )
+
+
+class RootedDirectory:
+    """An open directory. Entries that vanish while they are read are left out."""
+
+    def __init__(self, root: int, fd: int) -> None:
+        self._root = root
+        self._fd = fd
+        self._listing = Listing(time.time())
+        self._waiting: list[Entry] = []
+
+    def read(self, limit: int) -> list[Entry]:
+        """At most `limit` further entries, [] at the end."""
+        if not self._waiting:
+            names, stats = native.read_directory(self._root, self.fileno())
+            self._waiting = self._listing.entries(names, stats)
+        result, self._waiting = self._waiting[:limit], self._waiting[limit:]
+        return result
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class RootedFileSystem:
+    """The tree below `root`, which may be shared by any number of threads. Implements FileSystem.
+
+    read_only denies with EROFS whatever would change something, whatever its name or flags. walk resolves without
+    openat2 even where the kernel has it. Raises FileNotFoundError, NotADirectoryError or another OSError about `root`.
+    """
+
+    def __init__(self, root: str | bytes, *, read_only: bool = False, walk: bool = False) -> None:
+        self._read_only = read_only
+        self._walk = walk
+        self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """To be called when no thread uses it any more; what is opened through it stays open."""
+        root, self._root = self._root, -1
+        if root >= 0:
+            os.close(root)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _writing(self) -> None:
+        if self._read_only:
+            raise _error(EROFS)
+
+    def open(self, path: bytes, flags: OpenFlags, permissions: int | None) -> int:
+        bits = int(flags)
+        if bits & _CHANGING:
+            self._writing()
+        return native.open_file(
+            self._root, path, _open_flags(bits & 0x3F), _mode(permissions, _FILE_MODE), walk=self._walk
+        )
+
+    def opendir(self, path: bytes) -> RootedDirectory:
+        return RootedDirectory(self._root, native.open_directory(self._root, path, walk=self._walk))
+
+    def stat(self, path: bytes) -> Attributes:
+        return attributes_of(native.stat(self._root, path, follow=True, walk=self._walk))
+
+    def lstat(self, path: bytes) -> Attributes:
+        return attributes_of(native.stat(self._root, path, follow=False, walk=self._walk))
+
+    def fstat(self, fd: int) -> Attributes:
+        return attributes_of(native.file_stat(fd))
+
+    def setstat(self, path: bytes, attributes: Attributes) -> None:
+        self._writing()
+        _change(attributes).apply(self._root, path, follow=True, walk=self._walk)
+
+    def lsetstat(self, path: bytes, attributes: Attributes) -> None:
+        self._writing()
+        _change(attributes).apply(self._root, path, follow=False, walk=self._walk)
+
+    def fsetstat(self, fd: int, attributes: Attributes) -> None:
+        self._writing()
+        _change(attributes).apply_to_file(fd)
+
+    def mkdir(self, path: bytes, permissions: int | None) -> None:
+        self._writing()
+        native.mkdir(self._root, path, _mode(permissions, _DIRECTORY_MODE), walk=self._walk)
+
+    def rmdir(self, path: bytes) -> None:
+        self._writing()
+        native.rmdir(self._root, path, walk=self._walk)
+
+    def remove(self, path: bytes) -> None:
+        self._writing()
+        native.remove(self._root, path, walk=self._walk)
+
+    def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:
+        self._writing()
+        native.rename(self._root, old, new, replace=overwrite, walk=self._walk)
+
+    def symlink(self, target: bytes, link: bytes) -> None:
+        self._writing()
+        native.symlink(self._root, target, link, walk=self._walk)
+
+    def readlink(self, path: bytes) -> bytes:
+        return native.readlink(self._root, path, walk=self._walk)
+
+    def link(self, old: bytes, new: bytes) -> None:
+        self._writing()
+        native.link(self._root, old, new, walk=self._walk)
+
+    def realpath(self, path: bytes) -> bytes:
+        return normalise(path)
+
+    def statvfs(self, path: bytes) -> os.statvfs_result:
+        fd = native.resolve(self._root, path, os.O_PATH, walk=self._walk)
+        try:
+            return os.statvfs(fd)
+        finally:
+            os.close(fd)
+
+    def fstatvfs(self, fd: int) -> os.statvfs_result:
+        return os.fstatvfs(fd)

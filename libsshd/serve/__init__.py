@@ -1,0 +1,1 @@
+"""The server at work: listener, connection, login, session, operations."""

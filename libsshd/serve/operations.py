@@ -1,0 +1,285 @@
+"""The requests of SFTP: one table, and one function for each that answers it.
+
+A function takes the session and the decoded request and returns the encoded reply. What goes wrong is raised:
+OSError, or StatusError for what has no errno; the session turns both into a STATUS.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from libsshd.constants import OpenFlags, RenameFlags, Status
+from libsshd.errors import StatusError
+from libsshd.fs.base import Directory, normalise
+from libsshd.wire import messages as m
+from libsshd.wire.extensions import limits_reply, statvfs_reply
+
+from . import journal
+
+if TYPE_CHECKING:
+    from .session import Session
+
+PACKET_MAX = 256 * 1024
+DATA_MAX = PACKET_MAX - 1024
+NAMES_MAX = 32 * 1024
+"""Bytes of one NAME reply: every client takes packets of 34,000 bytes (draft-02, section 3)."""
+_BATCH = 128
+
+_CHANGES = OpenFlags.WRITE | OpenFlags.APPEND | OpenFlags.CREAT | OpenFlags.TRUNC
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """A file behind a handle; READ and WRITE on it are mostly served in C."""
+
+    path: bytes
+    fd: int
+    flags: int
+    opened: float
+
+    def fileno(self) -> int:
+        return self.fd
+
+
+@dataclass(slots=True)
+class OpenDirectory:
+    """A directory behind a handle; `pending` are encoded entries that did not fit the last reply."""
+
+    path: bytes
+    directory: Directory
+    pending: list[bytes]
+
+    def fileno(self) -> int:
+        return self.directory.fileno()
+
+
+# --- files ---
+
+
+def open_file(session: "Session", r: m.Open) -> bytes:
+    path = session.path(r.path)
+    session.reserve_handle()
+    fd = session.fs.open(path, OpenFlags(r.flags), r.attributes.permissions)
+    handle = session.add(OpenFile(path, fd, r.flags, time.monotonic()))
+    session.journal(logging.INFO, "open", "file opened", path=path, flags=_mode(r.flags))
+    return session.codec.handle(r.request_id, handle)
+
+
+def close(session: "Session", r: m.Close) -> bytes:
+    session.close_handle(r.handle)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def read(session: "Session", r: m.Read) -> bytes:
+    file = session.file(r.handle)
+    if not file.flags & OpenFlags.READ:
+        raise StatusError(Status.PERMISSION_DENIED, "The file is not open for reading")
+    data = os.pread(file.fd, min(r.length, DATA_MAX), min(r.offset, 2**63 - 1))
+    if not data:
+        return session.codec.status(r.request_id, Status.EOF)
+    return session.codec.data(r.request_id, data)
+
+
+def write(session: "Session", r: m.Write) -> bytes:
+    file = session.file(r.handle)
+    if not file.flags & (OpenFlags.WRITE | OpenFlags.APPEND):
+        raise StatusError(Status.PERMISSION_DENIED, "The file is not open for writing")
+    if r.offset + len(r.data) >= 2**63:
+        raise StatusError(Status.FAILURE, "The offset is beyond what a file can hold")
+    view = memoryview(r.data)
+    offset = r.offset
+    while view:
+        count = os.pwrite(file.fd, view, offset)
+        view, offset = view[count:], offset + count
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def fsync(session: "Session", r: m.Fsync) -> bytes:
+    file = session.file(r.handle)
+    session.flush()
+    os.fsync(file.fd)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def remove(session: "Session", r: m.Remove) -> bytes:
+    session.fs.remove(session.path(r.path))
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def rename(session: "Session", r: m.Rename) -> bytes:
+    overwrite = bool(r.flags & (RenameFlags.OVERWRITE | RenameFlags.NATIVE))
+    session.fs.rename(session.path(r.old_path), session.path(r.new_path), overwrite=overwrite)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+# --- attributes ---
+
+
+def stat(session: "Session", r: m.Stat) -> bytes:
+    return session.codec.attrs(r.request_id, session.fs.stat(session.path(r.path)))
+
+
+def lstat(session: "Session", r: m.Lstat) -> bytes:
+    return session.codec.attrs(r.request_id, session.fs.lstat(session.path(r.path)))
+
+
+def fstat(session: "Session", r: m.Fstat) -> bytes:
+    return session.codec.attrs(r.request_id, session.fs.fstat(session.opened(r.handle).fileno()))
+
+
+def setstat(session: "Session", r: m.Setstat) -> bytes:
+    session.fs.setstat(session.path(r.path), r.attributes)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def lsetstat(session: "Session", r: m.Lsetstat) -> bytes:
+    session.fs.lsetstat(session.path(r.path), r.attributes)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def fsetstat(session: "Session", r: m.Fsetstat) -> bytes:
+    session.fs.fsetstat(session.opened(r.handle).fileno(), r.attributes)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def statvfs(session: "Session", r: m.Statvfs) -> bytes:
+    volume = session.fs.statvfs(session.path(r.path))
+    return session.codec.extended_reply(r.request_id, statvfs_reply(volume))
+
+
+def fstatvfs(session: "Session", r: m.Fstatvfs) -> bytes:
+    volume = session.fs.fstatvfs(session.opened(r.handle).fileno())
+    return session.codec.extended_reply(r.request_id, statvfs_reply(volume))
+
+
+# --- directories ---
+
+
+def opendir(session: "Session", r: m.Opendir) -> bytes:
+    path = session.path(r.path)
+    session.reserve_handle()
+    handle = session.add(OpenDirectory(path, session.fs.opendir(path), []))
+    return session.codec.handle(r.request_id, handle)
+
+
+def readdir(session: "Session", r: m.Readdir) -> bytes:
+    """Fills one reply; entries that are left over wait for the next."""
+    opened = session.directory(r.handle)
+    entries, opened.pending = opened.pending, []
+    size = sum(map(len, entries))
+    while size < NAMES_MAX:
+        batch = [session.codec.entry(entry) for entry in opened.directory.read(_BATCH)]
+        if not batch:
+            break
+        entries += batch
+        size += sum(map(len, batch))
+    while size > NAMES_MAX and len(entries) > 1:
+        size -= len(entries[-1])
+        opened.pending.append(entries.pop())
+    opened.pending.reverse()
+    if not entries:
+        return session.codec.status(r.request_id, Status.EOF)
+    return session.codec.names(r.request_id, len(entries), b"".join(entries))
+
+
+def mkdir(session: "Session", r: m.Mkdir) -> bytes:
+    session.fs.mkdir(session.path(r.path), r.attributes.permissions)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def rmdir(session: "Session", r: m.Rmdir) -> bytes:
+    session.fs.rmdir(session.path(r.path))
+    return session.codec.status(r.request_id, Status.OK)
+
+
+# --- names and links ---
+
+
+def realpath(session: "Session", r: m.Realpath) -> bytes:
+    path = session.fs.realpath(session.path(r.path))
+    return session.codec.name(r.request_id, [m.Entry(path, path, m.Attributes())])
+
+
+def readlink(session: "Session", r: m.Readlink) -> bytes:
+    target = session.fs.readlink(session.path(r.path))
+    return session.codec.name(r.request_id, [m.Entry(target, target, m.Attributes())])
+
+
+def symlink(session: "Session", r: m.Symlink) -> bytes:
+    session.fs.symlink(r.target_path, session.path(r.link_path))
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def hardlink(session: "Session", r: m.Hardlink) -> bytes:
+    session.fs.link(session.path(r.old_path), session.path(r.new_path))
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def limits(session: "Session", r: m.Limits) -> bytes:
+    reply = limits_reply(
+        packet_length=PACKET_MAX,
+        read_length=DATA_MAX,
+        write_length=DATA_MAX,
+        open_handles=session.context.settings.max_handles_per_channel,
+    )
+    return session.codec.extended_reply(r.request_id, reply)
+
+
+# --- the table ---
+
+
+def _always(_: Any) -> bool:
+    return True
+
+
+def _never(_: Any) -> bool:
+    return False
+
+
+def _open_changes(r: m.Open) -> bool:
+    return bool(r.flags & _CHANGES)
+
+
+def _mode(flags: int) -> str:
+    names = ("READ", "WRITE", "APPEND", "CREAT", "TRUNC", "EXCL")
+    return ",".join(name.lower() for name in names if flags & OpenFlags[name])
+
+
+@dataclass(slots=True, frozen=True)
+class Operation:
+    """`changes` tells whether a request would change something: what read-only forbids."""
+
+    name: str
+    answer: Callable[[Any, Any], bytes]
+    changes: Callable[[Any], bool]
+
+
+OPERATIONS: dict[type, Operation] = {
+    m.Open: Operation("open", open_file, _open_changes),
+    m.Close: Operation("close", close, _never),
+    m.Read: Operation("read", read, _never),
+    m.Write: Operation("write", write, _always),
+    m.Lstat: Operation("lstat", lstat, _never),
+    m.Fstat: Operation("fstat", fstat, _never),
+    m.Setstat: Operation("setstat", setstat, _always),
+    m.Fsetstat: Operation("fsetstat", fsetstat, _always),
+    m.Opendir: Operation("opendir", opendir, _never),
+    m.Readdir: Operation("readdir", readdir, _never),
+    m.Remove: Operation("remove", remove, _always),
+    m.Mkdir: Operation("mkdir", mkdir, _always),
+    m.Rmdir: Operation("rmdir", rmdir, _always),
+    m.Realpath: Operation("realpath", realpath, _never),
+    m.Stat: Operation("stat", stat, _never),
+    m.Rename: Operation("rename", rename, _always),
+    m.Readlink: Operation("readlink", readlink, _never),
+    m.Symlink: Operation("symlink", symlink, _always),
+    m.Statvfs: Operation("statvfs", statvfs, _never),
+    m.Fstatvfs: Operation("fstatvfs", fstatvfs, _never),
+    m.Hardlink: Operation("hardlink", hardlink, _always),
+    m.Fsync: Operation("fsync", fsync, _always),
+    m.Lsetstat: Operation("lsetstat", lsetstat, _always),
+    m.Limits: Operation("limits", limits, _never),
+}

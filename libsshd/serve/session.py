@@ -1,0 +1,230 @@
+"""One SFTP channel: its version, its handles, and the way from a packet to its reply."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from errno import EMFILE, ENOENT
+
+from libsshd._native import HandleAccess, HandleStats, Sftp
+from libsshd.constants import OpenFlags, Status
+from libsshd.errors import StatusError, status_for_errno, status_text
+from libsshd.fs.base import FileSystem, normalise
+from libsshd.settings import Settings
+from libsshd.wire.buffer import Malformed, Unsupported
+from libsshd.wire.codec import Codec, codec_for, decode_init, encode_version
+
+from . import journal
+from .operations import OPERATIONS, OpenDirectory, OpenFile, Operation
+
+VERSION_FIRST = 3
+VERSION_LAST = 3
+_UNANSWERED = {"stat", "lstat", "realpath", "readdir", "readlink"}
+"""Requests whose failure is part of normal work: clients ask to learn what is there."""
+
+
+class ProtocolError(Exception):
+    """The channel cannot go on: there is no request a reply could name."""
+
+
+@dataclass(slots=True)
+class SessionContext:
+    """What the sessions of one connection share. `facts` begin every log record."""
+
+    settings: Settings
+    fs: FileSystem
+    home: bytes = b"/"
+    facts: dict[str, object] = field(default_factory=dict)
+    draining: bool = False
+    handles_open: int = 0
+    handles_made: int = 0
+
+
+def stock_replies(version: int = VERSION_FIRST) -> tuple[bytes, bytes]:
+    """The encoded OK and EOF that C sends by itself; the request id is filled in there."""
+    codec = codec_for(version)
+    return codec.status(0, Status.OK), codec.status(0, Status.EOF)
+
+
+class Session:
+    """Belongs to its connection's thread."""
+
+    def __init__(self, context: SessionContext, sftp: Sftp, flush: Callable[[], None]) -> None:
+        self.context = context
+        self.fs = context.fs
+        self.codec: Codec = codec_for(VERSION_FIRST)
+        self.flush = flush
+        self._negotiated = False
+        self._sftp = sftp
+        self._handles: dict[bytes, OpenFile | OpenDirectory] = {}
+
+    # --- packets ---
+
+    def answer(self, packet: bytes) -> bytes:
+        """The encoded reply to a packet without its length field. Raises ProtocolError."""
+        if not self._negotiated:
+            return self._negotiate(packet)
+        try:
+            request = self.codec.decode(packet)
+        except Unsupported as error:
+            return self._refuse(error.request_id, Status.OP_UNSUPPORTED, error)
+        except Malformed as error:
+            return self._refuse(error.request_id, Status.BAD_MESSAGE, error)
+        operation = OPERATIONS[type(request)]
+        try:
+            if self.context.settings.read_only and operation.changes(request):
+                raise StatusError(Status.WRITE_PROTECT)
+            return operation.answer(self, request)
+        except Exception as error:
+            return self._failed(operation, request, error)
+
+    def _negotiate(self, packet: bytes) -> bytes:
+        try:
+            version, _ = decode_init(packet)
+        except Malformed as error:
+            raise ProtocolError(str(error)) from None
+        if version < VERSION_FIRST:
+            raise ProtocolError(f"the client speaks SFTP version {version}, the oldest spoken here is 3")
+        self._negotiated = True
+        self.codec = codec_for(min(version, VERSION_LAST))
+        return encode_version(self.codec.version, self.codec.announcements)
+
+    def _refuse(self, request_id: int | None, status: Status, error: Exception) -> bytes:
+        if request_id is None:
+            raise ProtocolError(str(error))
+        self.journal(logging.DEBUG, "refused", "request not understood", reason=str(error))
+        return self.codec.status(request_id, status)
+
+    def _failed(self, operation: Operation, request: object, error: Exception) -> bytes:
+        request_id: int = request.request_id  # type: ignore[attr-defined]
+        status, text = Status.FAILURE, ""
+        if isinstance(error, StatusError):
+            status, text = error.status, error.message
+        elif isinstance(error, OSError) and error.errno is not None:
+            status = status_for_errno(error.errno)
+            text = status_text(status) if status != Status.FAILURE else os.strerror(error.errno)
+        else:
+            journal.failure(f"{operation.name} failed", **self.context.facts)
+        path = getattr(request, "path", None) or getattr(request, "old_path", None)
+        level = logging.DEBUG if operation.name in _UNANSWERED else logging.WARNING
+        self.journal(level, "failed", "request failed", request=operation.name, path=path, status=status.name,
+                     reason=text or None)  # fmt: skip
+        return self.codec.status(request_id, status, text)
+
+    def reply(self, packet: bytes) -> None:
+        """Queues a reply at once."""
+        self._sftp.reply(packet)
+
+    def failed_in_core(self, request_id: int, handle: bytes, errno: int, is_write: bool) -> bytes:
+        """The reply to a READ or WRITE that C could not carry out."""
+        opened = self._handles.get(handle)
+        status = status_for_errno(errno)
+        text = os.strerror(errno)
+        self.journal(
+            logging.WARNING, "failed", "request failed", request="write" if is_write else "read",
+            path=opened.path if opened else None, status=status.name, reason=text,
+        )  # fmt: skip
+        return self.codec.status(request_id, status, text)
+
+    # --- paths and handles ---
+
+    def path(self, path: bytes) -> bytes:
+        """The normalised virtual path of what a client sent; the empty one is the login directory."""
+        return normalise(path, self.context.home)
+
+    def reserve_handle(self) -> None:
+        """Raises OSError(EMFILE) when there are too many, StatusError while the server shuts down."""
+        if self.context.draining:
+            raise StatusError(Status.FAILURE, "The server is shutting down")
+        limits = self.context.settings
+        if (
+            len(self._handles) >= limits.max_handles_per_channel
+            or self.context.handles_open >= limits.max_handles_per_connection
+        ):
+            raise OSError(EMFILE, os.strerror(EMFILE))
+
+    def add(self, opened: OpenFile | OpenDirectory) -> bytes:
+        """The handle of what was opened: numbers that are never used twice on a connection."""
+        self.context.handles_made += 1
+        handle = b"%d" % self.context.handles_made
+        if isinstance(opened, OpenFile):
+            self._sftp.handle_add(handle, opened.fd, _access(opened.flags))
+        self._handles[handle] = opened
+        self.context.handles_open += 1
+        return handle
+
+    def opened(self, handle: bytes) -> OpenFile | OpenDirectory:
+        """Raises StatusError(INVALID_HANDLE)."""
+        try:
+            return self._handles[handle]
+        except KeyError:
+            raise StatusError(Status.INVALID_HANDLE) from None
+
+    def file(self, handle: bytes) -> OpenFile:
+        opened = self.opened(handle)
+        if not isinstance(opened, OpenFile):
+            raise StatusError(Status.INVALID_HANDLE, "The handle is a directory's")
+        return opened
+
+    def directory(self, handle: bytes) -> OpenDirectory:
+        opened = self.opened(handle)
+        if not isinstance(opened, OpenDirectory):
+            raise StatusError(Status.INVALID_HANDLE, "The handle is a file's")
+        return opened
+
+    def close_handle(self, handle: bytes) -> None:
+        """Raises the first error that a WRITE or the closing itself met: OSError."""
+        opened = self.opened(handle)
+        del self._handles[handle]
+        self.context.handles_open -= 1
+        if isinstance(opened, OpenDirectory):
+            opened.directory.close()
+            return
+        stats = self._sftp.handle_remove(handle)
+        try:
+            os.close(opened.fd)
+        finally:
+            self._journal_close(opened, stats, "close", "file closed")
+        if stats.error:
+            raise OSError(stats.error, os.strerror(stats.error))
+
+    # --- the end ---
+
+    @property
+    def handle_count(self) -> int:
+        return len(self._handles)
+
+    def close(self) -> None:
+        """Lets go of what the client left open; a file that was being written is logged as aborted."""
+        for handle, opened in list(self._handles.items()):
+            try:
+                if isinstance(opened, OpenFile) and _access(opened.flags) & HandleAccess.WRITE:
+                    stats = self._sftp.handle_remove(handle)
+                    self._journal_close(opened, stats, "aborted", "file not closed by the client")
+                    os.close(opened.fd)
+                    del self._handles[handle]
+                    self.context.handles_open -= 1
+                else:
+                    self.close_handle(handle)
+            except OSError as error:
+                if error.errno != ENOENT:
+                    self.journal(logging.WARNING, "failed", "close failed", path=opened.path, reason=str(error))
+
+    def _journal_close(self, opened: OpenFile, stats: HandleStats, event: str, message: str) -> None:
+        self.journal(
+            logging.INFO, event, message, path=opened.path, read=stats.bytes_read, written=stats.bytes_written,
+            seconds=round(time.monotonic() - opened.opened, 3),
+        )  # fmt: skip
+
+    def journal(self, level: int, event: str, message: str, /, **fields: object) -> None:
+        journal.record(level, event, message, **self.context.facts, **fields)
+
+
+def _access(flags: int) -> HandleAccess:
+    access = HandleAccess(0)
+    if flags & OpenFlags.READ:
+        access |= HandleAccess.READ
+    if flags & (OpenFlags.WRITE | OpenFlags.APPEND):
+        access |= HandleAccess.WRITE
+    return access

@@ -1,0 +1,1 @@
+"""The benchmark: this server beside OpenSSH, asyncssh and paramiko (`python -m tests.bench --help`)."""

@@ -1,0 +1,13 @@
+"""How an operation failed."""
+
+from collections.abc import Callable
+
+import pytest
+
+
+def code_of(call: Callable[[], object]) -> int:
+    with pytest.raises(OSError) as caught:
+        call()
+    assert caught.value.errno is not None
+    assert caught.value.filename is None, "an error must not tell where the root is"
+    return caught.value.errno

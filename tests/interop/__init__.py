@@ -1,0 +1,1 @@
+"""Real clients over TCP, compared byte by byte."""
