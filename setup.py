@@ -69,14 +69,16 @@ class BuildCore(build_ext):
     def compile_core(self, flags: list[str]) -> list[str]:
         sources = [str(path) for path in sorted(NATIVE.glob("*.c"))]
         macros = [("_GNU_SOURCE", "1"), *build_libssh.DEFINES.items()]
-        objects: list[str] = self.compiler.compile(sources, output_dir=self.build_temp, macros=macros, extra_postargs=flags)
+        objects: list[str] = self.compiler.compile(
+            sources, output_dir=self.build_temp, macros=macros, extra_postargs=flags
+        )
+        return objects
 
     def add_licences(self, libssh: build_libssh.Libssh) -> None:
         directory = Path(self.build_lib, "libsshd", "_native", "licences")
         directory.mkdir(parents=True, exist_ok=True)
         for path in libssh.licences:
             shutil.copyfile(path, directory / f"libssh-{path.name}.txt")
-        shutil.copy(build_libssh.VENDOR / "RELINK.md", directory)
 
 
 def wraps() -> list[str]:

@@ -32,7 +32,7 @@ class _Version(argparse.Action):
 
 def version_line() -> str:
     """Return e.g. "libsshd 0.1.0 (libssh 0.12.2, OpenSSL 3.0.17)"."""
-    import libsshd  # noqa: PLC0415 - help must not load the native core
+    import libsshd
 
     parts = ", ".join(f"{name} {version}" for name, version in libsshd.library_versions().items())
     return f"libsshd {libsshd.__version__} ({parts})"
@@ -52,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 2 not possible as asked, 130 interrupted."""
     _open_missing_streams()
     parser = build_parser()
-    options = parser.parse_args(argv)
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        vars(options).get("parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     if "command" not in options:
         parser.print_help()
         return MISUSED

@@ -18,13 +18,14 @@ def add_parser(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash or zsh")
-    parser.set_defaults(command=show)
+    parser.set_defaults(command=show, parser=parser)
 
 
 def show(options: argparse.Namespace) -> int:
     """Print the script for `options.shell`."""
-    import shtab  # noqa: PLC0415 - only this command needs it
-    from libsshd_cli.__main__ import build_parser  # noqa: PLC0415 - that module imports this one
+    import shtab
+
+    from libsshd_cli.__main__ import build_parser
 
     parser = build_parser()
     by_metavar = {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY}

@@ -22,12 +22,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("file", metavar="FILE", help="the private key; a new one can be read by you alone")
     kinds = f"{', '.join(TYPES)} (default for a new key: ed25519)"
     parser.add_argument("--type", choices=TYPES, metavar="TYPE", help=kinds)
-    parser.set_defaults(command=show)
+    parser.set_defaults(command=show, parser=parser)
 
 
 def show(options: argparse.Namespace) -> int:
     """Print the key in `options.file`, which is made when it is missing."""
-    from libsshd_cli import keyfile  # noqa: PLC0415 - help must not load the native core
+    from libsshd_cli import keyfile
 
     key = None if os.path.lexists(options.file) else keyfile.make(options.file, options.type or "ed25519")
     key = key or keyfile.load(options.file)

@@ -5,9 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from libsshd_cli import CommandError
-
 from libsshd import HostKey
+from libsshd_cli import CommandError
 
 
 def load(path: str) -> HostKey:

@@ -5,9 +5,8 @@ import os
 import pwd
 import secrets
 
-from libsshd_cli import CommandError
-
 from libsshd.authentication import AuthorizedKey, AuthorizedKeys, Credentials, read_password_file
+from libsshd_cli import CommandError
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is easily taken for another
 

@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
     _add_login_options(parser)
     _add_limit_options(parser)
     _add_log_options(parser)
-    parser.set_defaults(command=_serve)
+    parser.set_defaults(command=_serve, parser=parser)
 
 
 def _add_service_options(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +135,6 @@ def _seconds(text: str) -> float:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from libsshd_cli.serving import serve  # noqa: PLC0415 - help must not load the native core
+    from libsshd_cli.serving import serve
 
     return serve(options)

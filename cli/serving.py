@@ -8,17 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+from libsshd import HostKey, SFTPServer, SFTPServerError
 from libsshd_cli import CommandError, address, keyfile, logs
 from libsshd_cli.login import Login
 from libsshd_cli.output import write_lines
 from libsshd_cli.stopping import StopSignals, serve_until_stopped
 
-from libsshd import HostKey, SFTPServer, SFTPServerError
-
-
 _ADDRESS_FAILURES = {
     10013: "port {port} on {host} may not be used by this user; choose one above 1023 by --port",
-    10048: "port {port} on {host} is in use by another program; choose a port by --port, 0 takes any free one",
+    10048: "port {port} on {host} is in use by another program; choose one by --port (0: any free one)",
     10049: "{host} is not an address of this machine; choose one by --host",
 }
 """Documented codes of a failure to listen, and what to do about each at a command line."""
@@ -67,7 +65,7 @@ def _checked_root(path: str) -> str:
         if not Path(path).is_dir():
             raise CommandError(f"the root {path} is not a directory")
         os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+        return os.path.abspath(path)
     except FileNotFoundError:
         raise CommandError(f"the root {path} does not exist") from None
     except (OSError, ValueError) as error:

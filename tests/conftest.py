@@ -5,16 +5,22 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import paramiko
 import pytest
 
+from tests.support.connection import connect
 from tests.support.place import Place
-from tests.support.rawsftp import DEADLINE, ChannelStream, RawSFTP
+from tests.support.rawsftp import ChannelStream, RawSFTP
 from tests.support.server import Keys, Server, start
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "large: moves gigabytes; leave it out with -m 'not large'")
 
 
 @pytest.fixture(scope="session")
@@ -23,19 +29,19 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return Keys(tmp_path_factory.mktemp("keys"))
 
 
+def _begin(
+    stack: ExitStack, factory: pytest.TempPathFactory, keys: Keys, *options: str, **more: Any
+) -> Server:
+    started = start(factory.mktemp("server"), keys, *options, **more)
+    stack.callback(started.stop)
+    return started
+
+
 @pytest.fixture
-def server(tmp_path: Path, keys: Keys) -> Iterator[Callable[..., Server]]:
+def server(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Callable[..., Server]]:
     """Starts servers of the test's own: `server("--read-only", root=...)`.  They must end cleanly."""
     with ExitStack() as stack:
-
-        def begin(*options: str, root: Path | None = None) -> Server:
-            directory = tmp_path / f"server{next(_numbers)}"
-            directory.mkdir()
-            started = start(directory, keys, *options, root=root)
-            stack.callback(started.stop)
-            return started
-
-        yield begin
+        yield partial(_begin, stack, tmp_path_factory, keys)
 
 
 @pytest.fixture(scope="module")
@@ -46,26 +52,19 @@ def running(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Se
     started.stop()
 
 
+@pytest.fixture(scope="module")
+def module_server(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Callable[..., Server]]:
+    """Like `server`, for fixtures that live as long as a module."""
+    with ExitStack() as stack:
+        yield partial(_begin, stack, tmp_path_factory, keys)
+
+
 @pytest.fixture
 def place(running: Server) -> Place:
     """An empty directory inside the root of the shared server."""
     path = running.root / f"place{next(_numbers)}"
     path.mkdir()
     return Place(path, b"/" + path.name.encode())
-
-
-def connect(server: Server) -> paramiko.Transport:
-    """A paramiko connection, logged in by key, whose host key was checked."""
-    transport = paramiko.Transport((server.host, server.port))
-    try:
-        transport.start_client(timeout=DEADLINE)
-        known = paramiko.HostKeys(str(server.known_hosts))
-        assert known.check(f"[{server.host}]:{server.port}", transport.get_remote_server_key())
-        transport.auth_publickey(server.user, paramiko.Ed25519Key.from_private_key_file(str(server.private_key)))
-    except BaseException:
-        transport.close()
-        raise
-    return transport
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ struct sshd_bind {
     ssh_bind bind;
     pthread_mutex_t lock;
     _Atomic int64_t window_budget; /* bytes that large windows may still take */
+    _Atomic int64_t heap_trimmed;  /* when the allocator was last asked to give memory back */
 };
 
 /* Gives the descriptor to the session, with the keys and algorithms of the bind. */

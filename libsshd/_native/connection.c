@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,9 +16,11 @@
 #define SECOND 1000000000LL
 #define RX_FIRST (8 * 1024)
 #define RX_MOST (128 * 1024)
+#define STACK_KEPT 4096 /* below the frame that gives the rest back: room for its own calls */
 #define MESSAGE_MAX (64 * 1024)
 #define EXCHANGE_LIMIT (30 * SECOND)
 #define REST_AFTER (5 * SECOND)
+#define TRIM_WORTH (1024 * 1024)
 #define FLUSH_LIMIT (2 * SECOND)
 #define LINGER_LIMIT (1 * SECOND)
 #define KEPT_BACK_MOST 1000
@@ -314,6 +319,40 @@ static void renew_buffer(ssh_buffer *buffer) {
     *buffer = fresh;
 }
 
+/* The key exchange and Python reach deep into the stack once; the pages below this frame hold nothing any more. */
+static __attribute__((noinline)) void renew_stack(void) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    pthread_attr_t attributes;
+    size_t size, guard;
+    void *low;
+
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return;
+    if (pthread_attr_getstack(&attributes, &low, &size) == 0 && pthread_attr_getguardsize(&attributes, &guard) == 0) {
+        uintptr_t from = (uintptr_t)low + guard + page;
+        uintptr_t to = (here - STACK_KEPT) & ~(page - 1);
+
+        if (here > (uintptr_t)low && here - (uintptr_t)low <= size && here > STACK_KEPT && from < to)
+            madvise((void *)from, to - from, MADV_DONTNEED);
+    }
+    pthread_attr_destroy(&attributes);
+}
+
+/* After a transfer the allocator keeps what was freed. Asked at most once a second, for it looks at every arena. */
+static int renew_heap(sshd_connection *c) {
+    int64_t now = sshd_now();
+    int64_t last = atomic_load(&c->bind->heap_trimmed);
+
+    if (c->bytes_in + c->bytes_out - c->bytes_at_rest < TRIM_WORTH)
+        return 1;
+    if (now - last < SECOND || !atomic_compare_exchange_strong(&c->bind->heap_trimmed, &last, now))
+        return 0;
+    c->bytes_at_rest = c->bytes_in + c->bytes_out;
+    malloc_trim(0);
+    return 1;
+}
+
 static void rest(sshd_connection *c) {
     c->trimmed = 1;
     if (output_pending(c) || sshd_buffer_length(&c->rx) > 0 || c->message_ready)
@@ -327,6 +366,11 @@ static void rest(sshd_connection *c) {
     renew_buffer(&c->session->in_buffer);
     renew_buffer(&c->session->out_buffer);
     renew_socket(c);
+    renew_stack();
+    if (!renew_heap(c)) {
+        c->trimmed = 0; /* another one has just been at it: again in a second */
+        c->active = sshd_now() - REST_AFTER + SECOND;
+    }
 }
 
 /* --- waiting --- */

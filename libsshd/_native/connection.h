@@ -42,6 +42,7 @@ struct sshd_connection {
     int trimmed;
     uint64_t bytes_in;
     uint64_t bytes_out;
+    uint64_t bytes_at_rest;
 };
 
 int64_t sshd_now(void);

@@ -87,7 +87,17 @@ class Change:
             | (lib.SSHD_CHANGE_ATIME if atime[0] is not None else 0)
             | (lib.SSHD_CHANGE_MTIME if mtime[0] is not None else 0)
         )
-        fields = (what, uid or 0, gid or 0, mode or 0, size or 0, atime[0] or 0, mtime[0] or 0, atime[1], mtime[1])
+        fields = (
+            what,
+            uid or 0,
+            gid or 0,
+            mode or 0,
+            size or 0,
+            atime[0] or 0,
+            mtime[0] or 0,
+            atime[1],
+            mtime[1],
+        )
         try:
             self._struct: Any = ffi.new("sshd_change *", fields)
         except OverflowError:

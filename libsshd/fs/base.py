@@ -24,7 +24,8 @@ class Directory(Protocol):
 class FileSystem(Protocol):
     """All paths are virtual: absolute bytes as `normalise` returns them. Every failure is an OSError with its errno.
 
-    Permissions are POSIX modes of which the low 12 bits count; None means the default. Descriptors belong to the caller.
+    Permissions are POSIX modes of which the low 12 bits count; None means the default. Descriptors that are
+    returned belong to the caller.
     """
 
     def open(self, path: bytes, flags: OpenFlags, permissions: int | None) -> int:

@@ -70,7 +70,7 @@ def kind_of(mode: int, links: int, uid: int, gid: int) -> Kind:
 
 
 def date(mtime: int, now: float) -> bytes:
-    """Twelve bytes of local time as `ls` has them: with the clock if within the last half year, else with the year."""
+    """Twelve bytes of local time as `ls` has them: the clock for the last half year, the year for all else."""
     try:
         t = time.localtime(mtime)
     except (OverflowError, OSError, ValueError):
@@ -114,7 +114,12 @@ class Listing:
         for name, stat in zip(names, stats, strict=True):
             kind = kind_of(stat[10], stat[2], stat[11], stat[12])
             shown = name.replace(b"\n", b"?") if b"\n" in name else name
-            line = b"%b %8d %b %b" % (kind.line, stat[3], date_of(stat[5] // 60) or self._date(stat[5]), shown)
+            line = b"%b %8d %b %b" % (
+                kind.line,
+                stat[3],
+                date_of(stat[5] // 60) or self._date(stat[5]),
+                shown,
+            )
             result.append(Entry(name, line, _attributes(stat, kind) if stat[10] else Attributes()))
         return result
 

@@ -24,6 +24,7 @@ _DIRECTORY_MODE = 0o777
 # Plain integers: testing IntFlag members costs more than opening the file.
 _READ, _WRITE, _APPEND = int(OpenFlags.READ), int(OpenFlags.WRITE), int(OpenFlags.APPEND)
 _CREAT, _TRUNC, _EXCL = int(OpenFlags.CREAT), int(OpenFlags.TRUNC), int(OpenFlags.EXCL)
+_ACCESS = {0: os.O_RDONLY, _READ: os.O_RDONLY, _WRITE: os.O_WRONLY, _READ | _WRITE: os.O_RDWR}
 _CHANGING = _WRITE | _APPEND | _CREAT | _TRUNC
 
 
@@ -39,10 +40,7 @@ def _open_flags(flags: int) -> int:
     """
     if flags & _TRUNC and not flags & _WRITE:
         raise _error(EINVAL)
-    if flags & _WRITE:
-        result = os.O_RDWR if flags & _READ else os.O_WRONLY
-    else:
-        result = os.O_RDONLY
+    result = _ACCESS[flags & (_READ | _WRITE)]
     if flags & _APPEND:
         result |= os.O_APPEND
     if flags & _TRUNC:
@@ -94,10 +92,11 @@ class RootedDirectory:
 
 
 class RootedFileSystem:
-    """The tree below `root`, which may be shared by any number of threads. Implements FileSystem.
+    """The tree below `root`, which any number of threads may share. Implements FileSystem.
 
-    read_only denies with EROFS whatever would change something, whatever its name or flags. walk resolves without
-    openat2 even where the kernel has it. Raises FileNotFoundError, NotADirectoryError or another OSError about `root`.
+    read_only denies with EROFS whatever would change something, whatever its name or flags. walk resolves paths
+    without openat2 even where the kernel has it. Raises FileNotFoundError, NotADirectoryError or another OSError
+    about `root`.
     """
 
     def __init__(self, root: str | bytes, *, read_only: bool = False, walk: bool = False) -> None:

@@ -20,6 +20,7 @@ from .workspace import BenchError, Workspace
 if TYPE_CHECKING:
     from types import FrameType
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TMPFS = Path("/dev") / "shm"
 
 
@@ -51,9 +52,7 @@ def parser() -> argparse.ArgumentParser:
     new = argparse.ArgumentParser("./dev bench", description="libsshd beside OpenSSH, asyncssh and paramiko")
     rows, servers = tuple(TITLES), tuple(LAUNCHERS)
     new.add_argument("--only", type=row_names, default=rows, metavar="ROW,...", help=", ".join(rows))
-    new.add_argument(
-        "--servers", type=server_names, default=servers, metavar="NAME,...", help=", ".join(servers)
-    )
+    new.add_argument("--servers", type=server_names, default=servers, metavar="NAME,...", help=", ".join(servers))
     counts = {
         "runs": (7, "rounds per row"),
         "peer-runs": (3, "rounds of asyncssh and paramiko per row"),
@@ -100,12 +99,15 @@ def measure(plan: Plan, target: Path | None) -> Result:
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """End the run; a second signal must not cut the cleaning up short."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in INTERRUPTS:
         signal.signal(number, interrupt)
     try:
         earlier = Result.load(options.baseline) if options.baseline else None

@@ -219,9 +219,7 @@ class Server:
         line = self._warden.stdout.readline().decode() if ready else ""
         match = re.fullmatch(r"sftp://\S+:(\d+)\s*", line)
         if match is None:
-            raise UnavailableError(
-                f"{self.name} printed {line!r}, not its URL; its log ends: {self.last_words()}"
-            )
+            raise UnavailableError(f"{self.name} printed {line!r}, not its URL; its log ends: {self.last_words()}")
         return int(match[1])
 
     def _await_listening(self, port: int) -> int:

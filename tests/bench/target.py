@@ -113,7 +113,5 @@ def compare(result: Result, earlier: Result) -> list[Verdict]:
 
 def decisive(result: Result, row: str, metric: str) -> float | None:
     """The figure that decides on a row: for CPU the ratio to OpenSSH, for memory our own KiB."""
-    spread = (
-        result.spread(row, OURS, metric) if metric == "pss" else result.ratio(row, metric, OURS, REFERENCE)
-    )
+    spread = result.spread(row, OURS, metric) if metric == "pss" else result.ratio(row, metric, OURS, REFERENCE)
     return spread.median if spread else None

@@ -5,13 +5,25 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .process import descendants, own_cpu, reaped_cpu, tree_cpu
 from .server import REPOSITORY
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 TICK = 0.02  # seconds; two steps of what /proc counts in
 BURN = "import time\nwhile time.process_time() < 0.2: pass\n"
+STUBBORN = """\
+import os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.fork()
+os.write(1, b"up\\n")
+signal.pause()
+"""
 LISTENER = f"""\
 import os, subprocess, sys
 def connection():
@@ -36,28 +48,32 @@ def wait_until_alone(warden: int) -> None:
         time.sleep(0.01)
 
 
-def test_an_orphan_of_a_dead_connection_is_counted() -> None:
-    command = [sys.executable, "-m", "tests.bench.warden", sys.executable, "-c", LISTENER]
+@contextmanager
+def warded(program: str, ready: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A warden over `python -c program`, once `ready` processes have said that they are up."""
+    command = [sys.executable, "-m", "tests.bench.warden", sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY) as warden:
-        assert warden.stdout is not None
-        assert warden.stdout.readline() == b"up\n"
+        try:
+            assert warden.stdout is not None
+            assert [warden.stdout.readline() for _ in range(ready)] == [b"up\n"] * ready
+            yield warden
+        finally:
+            warden.terminate()
+
+
+def test_an_orphan_of_a_dead_connection_is_counted() -> None:
+    with warded(LISTENER, 1) as warden:
         wait_until_alone(warden.pid)
-        assert tree_cpu(warden.pid) >= 0.2
         assert reaped_cpu(warden.pid) >= 0.2 - TICK
-        warden.terminate()
+        assert tree_cpu(warden.pid) >= reaped_cpu(warden.pid)
 
 
 def test_a_warden_that_ends_leaves_no_process_behind() -> None:
-    stubborn = "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.fork()\n"
-    command = [sys.executable, "-m", "tests.bench.warden", sys.executable, "-c"]
-    command.append(stubborn + "print('up', flush=True)\nsignal.pause()")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as warden:
-        assert warden.stdout is not None
-        assert warden.stdout.readline() == b"up\n"
-        assert warden.stdout.readline() == b"up\n"
+    with warded(STUBBORN, 2) as warden:
         below = descendants(warden.pid)
         assert len(below) == 2
         warden.terminate()
+        warden.terminate()  # as when the benchmark dies while it stops its servers
         warden.wait(30)
     assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 
 
 def adopt_orphans() -> None:
@@ -62,6 +62,7 @@ def signal_all(number: signal.Signals) -> None:
 
 def stop_all() -> None:
     """SIGTERM for the whole tree, SIGKILL for what is left of it after GRACE seconds."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut this short
     signal_all(signal.SIGTERM)
     while not reap_all(time.monotonic() + GRACE):
         signal_all(signal.SIGKILL)

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from libsshd_cli import address
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from libsshd_cli import logs
 
 HOSTILE = st.text(st.characters(codec=None)) | st.binary()

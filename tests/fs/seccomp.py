@@ -20,7 +20,7 @@ class _Program(ctypes.Structure):
 
 def deny(number: int, errno: int, argument: tuple[int, int] | None = None) -> None:
     """From now on the call fails with errno; with (index, value) only where that argument has that value."""
-    index, value = argument if argument else (0, 0)
+    index, value = argument or (0, 0)
     condition = [(_LOAD, 0, 0, _ARGUMENTS + 8 * index), (_JUMP_EQUAL, 0, 1, value)] if argument else []
     program = [
         (_LOAD, 0, 0, 0),

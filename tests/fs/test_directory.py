@@ -29,9 +29,7 @@ def test_an_empty_directory_has_its_two_dots(fs: RootedFileSystem) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100, 10_000])
-def test_every_name_comes_once_in_batches_of_at_most_the_limit(
-    fs: RootedFileSystem, root: Path, limit: int
-) -> None:
+def test_every_name_comes_once_in_batches_of_at_most_the_limit(fs: RootedFileSystem, root: Path, limit: int) -> None:
     expected = {b"%d" % number * (number % 50 + 1) for number in range(1500)}
     for name in expected:
         os.close(os.open(os.path.join(os.fsencode(root), name), os.O_CREAT | os.O_WRONLY))

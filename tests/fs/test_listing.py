@@ -43,7 +43,11 @@ def zone() -> Iterator[Callable[[str], None]]:
         (stat_of(0o041777), b"t", b"drwxrwxrwt    1 3999999999 3999999999        0 Nov 14 22:13 t"),
         (stat_of(0o106750), b"x", b"-rwsr-s---    1 3999999999 3999999999        0 Nov 14 22:13 x"),
         (stat_of(0o106000), b"X", b"---S--S---    1 3999999999 3999999999        0 Nov 14 22:13 X"),
-        (stat_of(size=2**63), b"big", b"-rw-r--r--    1 3999999999 3999999999 9223372036854775808 Nov 14 22:13 big"),
+        (
+            stat_of(size=2**63),
+            b"big",
+            b"-rw-r--r--    1 3999999999 3999999999 9223372036854775808 Nov 14 22:13 big",
+        ),
         (stat_of(), b"two\nlines", b"-rw-r--r--    1 3999999999 3999999999        0 Nov 14 22:13 two?lines"),
         (stat_of(), b"\xff\x1b ", b"-rw-r--r--    1 3999999999 3999999999        0 Nov 14 22:13 \xff\x1b "),
     ],

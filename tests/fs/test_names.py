@@ -34,14 +34,23 @@ class TestNames:
         ],
     )
     def test_the_root_answers_as_the_kernel_does(
-        self, fs: RootedFileSystem, root: Path, operation: Callable[[RootedFileSystem, bytes], object], expected: int
+        self,
+        fs: RootedFileSystem,
+        root: Path,
+        operation: Callable[[RootedFileSystem, bytes], object],
+        expected: int,
     ) -> None:
         (root / "f").touch()
         assert code_of(lambda: operation(fs, b"/")) == expected
 
     @pytest.mark.parametrize(("permissions", "expected"), [(None, 0o755), (0o700, 0o700), (0o41777, 0o1755)])
     def test_mkdir_takes_the_mode_under_the_umask(
-        self, fs: RootedFileSystem, root: Path, umask: Callable[[int], None], permissions: int | None, expected: int
+        self,
+        fs: RootedFileSystem,
+        root: Path,
+        umask: Callable[[int], None],
+        permissions: int | None,
+        expected: int,
     ) -> None:
         umask(0o022)
         fs.mkdir(b"/d", permissions)
@@ -136,7 +145,18 @@ def test_no_call_leaves_a_descriptor_behind(fs: RootedFileSystem, root: Path) ->
     (root / "link").symlink_to("/d/../d/e")
     (root / "loop").symlink_to("loop")
     before = os.listdir("/proc/self/fd")
-    for path in (b"/", b"/d", b"/d/e/g", b"/f", b"/f/x", b"/link", b"/link/g", b"/loop", b"/loop/x", b"/no/x"):
+    for path in (
+        b"/",
+        b"/d",
+        b"/d/e/g",
+        b"/f",
+        b"/f/x",
+        b"/link",
+        b"/link/g",
+        b"/loop",
+        b"/loop/x",
+        b"/no/x",
+    ):
         for call in (
             lambda p: os.close(fs.open(p, R, None)),
             lambda p: os.close(fs.open(p, W | CREAT | EXCL, None)),

@@ -25,7 +25,7 @@ class TestReadOnly:
 
     @staticmethod
     def snapshot(root: Path) -> list[tuple[object, ...]]:
-        found = []
+        found: list[tuple[object, ...]] = []
         for path in sorted([root, *root.rglob("*")]):
             s = path.lstat()
             found.append((str(path), s.st_ino, s.st_mode, s.st_size, s.st_nlink, s.st_mtime_ns, s.st_ctime_ns))

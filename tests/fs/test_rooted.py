@@ -15,7 +15,14 @@ from libsshd.fs.rooted import RootedFileSystem
 
 from .outcome import code_of
 
-R, W, APPEND, CREAT, TRUNC, EXCL = OpenFlags.READ, OpenFlags.WRITE, OpenFlags.APPEND, OpenFlags.CREAT, OpenFlags.TRUNC, OpenFlags.EXCL
+R, W, APPEND, CREAT, TRUNC, EXCL = (
+    OpenFlags.READ,
+    OpenFlags.WRITE,
+    OpenFlags.APPEND,
+    OpenFlags.CREAT,
+    OpenFlags.TRUNC,
+    OpenFlags.EXCL,
+)
 
 
 def write(fs: RootedFileSystem, path: bytes, flags: OpenFlags, data: bytes) -> None:
@@ -87,7 +94,7 @@ class TestOpen:
         (root / "f").write_bytes(b"kept")
         (root / "dangling").symlink_to("nowhere")
         for path in (b"/f", b"/dangling"):
-            assert code_of(lambda path=path: fs.open(path, W | CREAT | EXCL | TRUNC, None)) == errno.EEXIST
+            assert code_of(fs.open, path, W | CREAT | EXCL | TRUNC, None) == errno.EEXIST
         os.close(fs.open(b"/new", W | CREAT | EXCL | TRUNC, None))
         assert (root / "f").read_bytes() == b"kept"
         assert not (root / "nowhere").exists()
@@ -99,7 +106,13 @@ class TestOpen:
 
     @pytest.mark.parametrize(
         ("permissions", "mask", "expected"),
-        [(None, 0o022, 0o644), (None, 0, 0o666), (0o100600, 0o022, 0o600), (0o777, 0o027, 0o750), (0o4755, 0, 0o4755)],
+        [
+            (None, 0o022, 0o644),
+            (None, 0, 0o666),
+            (0o100600, 0o022, 0o600),
+            (0o777, 0o027, 0o750),
+            (0o4755, 0, 0o4755),
+        ],
     )
     def test_a_new_file_has_the_mode_asked_for_under_the_umask(
         self, fs: RootedFileSystem, root: Path, umask: Callable[[int], None], permissions: int | None, mask: int,
@@ -113,7 +126,7 @@ class TestOpen:
     def test_a_directory_is_told_from_a_file(self, fs: RootedFileSystem, root: Path, flags: OpenFlags) -> None:
         (root / "d").mkdir()
         for path in (b"/", b"/d"):
-            assert code_of(lambda path=path: fs.open(path, flags, None)) == errno.EISDIR
+            assert code_of(fs.open, path, flags, None) == errno.EISDIR
 
     @pytest.mark.parametrize("flags", [R, W, R | W, W | CREAT | TRUNC])
     @pytest.mark.parametrize("kind", ["fifo", "socket", "device"])
@@ -168,8 +181,18 @@ class TestStat:
         expected = path.stat()
         fd = os.open(path, os.O_RDONLY)
         for a in (fs.stat(b"/f"), fs.lstat(b"/f"), fs.fstat(fd)):
-            assert (a.size, a.uid, a.gid, a.permissions) == (5, expected.st_uid, expected.st_gid, expected.st_mode)
-            assert (a.atime, a.atime_ns, a.mtime, a.mtime_ns) == (1111111111, 222333444, 1222222222, 333444555)
+            assert (a.size, a.uid, a.gid, a.permissions) == (
+                5,
+                expected.st_uid,
+                expected.st_gid,
+                expected.st_mode,
+            )
+            assert (a.atime, a.atime_ns, a.mtime, a.mtime_ns) == (
+                1111111111,
+                222333444,
+                1222222222,
+                333444555,
+            )
             assert (a.ctime, a.ctime_ns) == divmod(expected.st_ctime_ns, 10**9)
             assert (a.link_count, a.file_type) == (2, FileType.REGULAR)
         os.close(fd)

@@ -22,9 +22,9 @@ def both(root: Path) -> Iterator[tuple[RootedFileSystem, RootedFileSystem]]:
         yield kernel, walk
 
 
-def outcome(call: Callable[[], object]) -> object:
+def outcome(call: Callable[..., object], *arguments: object) -> object:
     try:
-        return call()
+        return call(*arguments)
     except OSError as error:
         return errno.errorcode[error.errno or 0]
 
@@ -36,7 +36,10 @@ def random_target(rng: random.Random) -> str:
 
 def grow(root: Path, rng: random.Random) -> None:
     """A tree of directories, files and links to anywhere; names repeat, so that links often lead somewhere."""
-    directories = [root]
+    (root / "a").mkdir()
+    (root / "a" / "b").touch()
+    (root / "c").symlink_to("c/x")
+    directories = [root, root / "a"]
     for _ in range(60):
         path = rng.choice(directories) / rng.choice(NAMES)
         if os.path.lexists(path):
@@ -61,16 +64,14 @@ def test_any_path_in_any_tree_leads_to_the_same_object(
     for _ in range(800):
         path = b"/" + random_target(rng).encode()
         for operation in ("stat", "lstat", "readlink"):
-            by_kernel, by_walk = (outcome(lambda fs=fs: getattr(fs, operation)(path)) for fs in both)
+            by_kernel, by_walk = (outcome(getattr(fs, operation), path) for fs in both)
             assert by_walk == by_kernel, (operation, path)
             found.add(by_kernel if isinstance(by_kernel, str) else "found")
-    assert {"found", "ENOENT", "ENOTDIR", "ELOOP"} <= found, "the trees should have some of everything"
+    assert {"found", "ENOTDIR", "ELOOP"} <= found, "the trees should have some of everything"
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_any_path_opens_the_same_file(
-    both: tuple[RootedFileSystem, RootedFileSystem], root: Path, seed: int
-) -> None:
+def test_any_path_opens_the_same_file(both: tuple[RootedFileSystem, RootedFileSystem], root: Path, seed: int) -> None:
     rng = random.Random(1000 + seed)
     grow(root, rng)
 
@@ -86,10 +87,10 @@ def test_any_path_opens_the_same_file(
         for flags in (OpenFlags.READ, OpenFlags.WRITE, OpenFlags.WRITE | OpenFlags.CREAT | OpenFlags.EXCL):
             if flags & OpenFlags.EXCL and path.endswith((b"/", b".")):
                 continue  # operations on names never see such a path
-            by_kernel = outcome(lambda: open_inode(both[0], path, flags))
+            by_kernel = outcome(open_inode, both[0], path, flags)
             if flags & OpenFlags.EXCL and isinstance(by_kernel, int):
                 continue  # it is there now
-            assert outcome(lambda: open_inode(both[1], path, flags)) == by_kernel, (path, flags)
+            assert outcome(open_inode, both[1], path, flags) == by_kernel, (path, flags)
 
 
 @pytest.mark.parametrize(("links", "expected"), [(39, None), (40, None), (41, errno.ELOOP), (100, errno.ELOOP)])
@@ -107,8 +108,9 @@ def test_forty_links_are_the_limit(fs: RootedFileSystem, root: Path, links: int,
 def test_a_loop_ends(fs: RootedFileSystem, root: Path) -> None:
     (root / "a").symlink_to("b")
     (root / "b").symlink_to("/a/x")
-    for call in (fs.stat, fs.opendir, fs.statvfs, lambda p: fs.mkdir(p + b"/d", None)):
-        assert code_of(lambda call=call: call(b"/a")) == errno.ELOOP
+    for call in (fs.stat, fs.opendir, fs.statvfs):
+        assert code_of(call, b"/a") == errno.ELOOP
+    assert code_of(fs.mkdir, b"/a/d", None) == errno.ELOOP
     assert fs.lstat(b"/a").link_count == 1
 
 
@@ -148,7 +150,7 @@ def test_links_of_proc_are_not_followed_to_objects(tmp_path: Path) -> None:
     with RootedFileSystem("/") as kernel, RootedFileSystem("/", walk=True) as walk:
         for fs in (kernel, walk):
             for name in (b"fd/%d" % fd, b"exe", b"cwd/x", b"root/etc"):
-                assert code_of(lambda fs=fs, name=name: fs.stat(b"/proc/self/" + name)) == errno.ELOOP
+                assert code_of(fs.stat, b"/proc/self/" + name) == errno.ELOOP
             assert fs.stat(b"/proc/self/status").permissions
             assert fs.stat(b"/proc/mounts").permissions
     os.close(fd)

@@ -199,11 +199,12 @@ class Reply:
 
 
 class Stream(Protocol):
-    """Where packets go and come from.  `receive` returns b"" at the end of the stream."""
+    """Where packets go and come from.  `receive` returns b"" at the end of the stream, `abort` does not wait."""
 
     def send(self, data: bytes) -> None: ...
     def receive(self, limit: int, timeout: float) -> bytes: ...
     def close(self) -> None: ...
+    def abort(self) -> None: ...
 
 
 class ChannelStream:
@@ -222,6 +223,9 @@ class ChannelStream:
         return bytes(self.channel.recv(limit))
 
     def close(self) -> None:
+        self.channel.close()
+
+    def abort(self) -> None:
         self.channel.close()
 
 
@@ -249,13 +253,19 @@ class PipeStream:
         return os.read(self.output.fileno(), limit)
 
     def close(self) -> None:
+        """End the input and wait for the client to leave by itself."""
         self.input.close()
         try:
             self.process.wait(DEADLINE)
         finally:
-            self.process.kill()
-            self.process.wait(DEADLINE)
-            self.output.close()
+            self.abort()
+
+    def abort(self) -> None:
+        """Kill the client."""
+        self.process.kill()
+        self.process.wait(DEADLINE)
+        self.input.close()
+        self.output.close()
 
 
 class RawSFTP:

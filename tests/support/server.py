@@ -122,17 +122,25 @@ def first_line(process: subprocess.Popen[bytes], deadline: float) -> bytes:
     return line
 
 
-def start(directory: Path, keys: Keys, *options: str, root: Path | None = None, user: str = "alice") -> Server:
+def start(
+    directory: Path,
+    keys: Keys,
+    *options: str,
+    root: Path | None = None,
+    user: str = "alice",
+    host_keys: tuple[str, ...] = ("ed25519",),
+) -> Server:
     """Start a server on a free port of 127.0.0.1 and wait until clients can connect.
 
     `directory` takes its stderr and known_hosts, and the root unless one is given; `options` go to the command.
     """
+    chosen = [keys.host[name] for name in host_keys]
     root = root or directory / "root"
     for needed in (root, directory / "home", directory / "state"):
         needed.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "libsshd_cli", "run", "--root", str(root), "--host", "127.0.0.1", "--port", "0"]
     argv += ["--user", user, "--password", PASSWORD, "--authorized-keys", str(keys.authorized)]
-    for key in keys.host.values():
+    for key in chosen:
         argv += ["--host-key", str(key)]
     argv += ["--log-level", "info", "--log-format", "json", "--drain-timeout", "10", *options]
     with open(directory / "stderr", "wb") as stderr:
@@ -145,6 +153,6 @@ def start(directory: Path, keys: Keys, *options: str, root: Path | None = None, 
         process.kill()
         process.communicate(timeout=10)
         pytest.fail(f"no address on stdout but {line!r}; stderr: {(directory / 'stderr').read_text()}")
-    known = "".join(f"[{url.hostname}]:{url.port} {Keys.public(key)}" for key in keys.host.values())
+    known = "".join(f"[{url.hostname}]:{url.port} {Keys.public(key)}" for key in chosen)
     (directory / "known_hosts").write_text(known)
     return Server(process, directory, root, keys, url.hostname, url.port, url.username)

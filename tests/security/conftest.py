@@ -1,0 +1,92 @@
+"""Servers under attack: one inside the test's process, or one in a process of its own."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libsshd import HostKey, SFTPServer
+from libsshd.serve.connection import Connection
+from tests.support.account import let_in
+from tests.support.command import wait_until
+from tests.support.hostile import Peer
+from tests.support.target import Target
+
+Serve = Callable[..., SFTPServer]
+Spawn = Callable[..., Target]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def host_key() -> HostKey:
+    return HostKey.generate()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """What the server of a test shows."""
+    path = tmp_path / "root"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def serve(root: Path, host_key: HostKey, caplog: pytest.LogCaptureFixture) -> Iterator[Serve]:
+    """Starts a server: `serve(login_timeout=1.0)`. Nothing a client does may end in an exception of ours."""
+    with ExitStack() as stack, caplog.at_level(logging.DEBUG, "libsshd"):
+
+        def begin(**settings: Any) -> SFTPServer:
+            wanted = {"local_host": "127.0.0.1", "local_port": 0, "root_directory": str(root), "failure_delay": 0.0}
+            server = SFTPServer(host_keys=[host_key], **(wanted | settings))
+            server.on_ssh_user_auth_request = let_in
+            stack.enter_context(server)
+            return server
+
+        yield begin
+    crashes = [record for record in caplog.get_records("call") if record.exc_info]
+    assert not crashes, f"{crashes[0].getMessage()}: {crashes[0].exc_text or crashes[0].exc_info}"
+
+
+@pytest.fixture
+def server(serve: Serve) -> SFTPServer:
+    """A server with default settings."""
+    return serve()
+
+
+@pytest.fixture
+def peer(server: SFTPServer) -> Iterator[Peer]:
+    """A TCP connection to `server` on which nothing has been said."""
+    with Peer(server.local_port) as opened:
+        yield opened
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawn]:
+    """Starts a server in a process of its own: `spawn(out_buffer_size=16384)`."""
+    with ExitStack() as stack:
+
+        def begin(**settings: Any) -> Target:
+            directory = tmp_path / f"target{next(_numbers)}"
+            directory.mkdir()
+            target = Target(directory, **settings)
+            stack.callback(target.stop)
+            return target
+
+        yield begin
+
+
+def connections(server: SFTPServer) -> list[Connection]:
+    """The connections a server has now."""
+    listener = server._listener
+    return [] if listener is None else listener.connections
+
+
+def wait_for_connections(server: SFTPServer, count: int, deadline: float = 20.0) -> None:
+    wait_until(lambda: len(connections(server)) == count, f"{count} connections", deadline)
