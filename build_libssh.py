@@ -248,9 +248,7 @@ def _surroundings() -> str:
     """Compiler, OpenSSL and zlib of this machine as text. Raises BuildError when one is missing."""
     compiler = shlex.split(os.environ.get("CC") or "cc")
     if not shutil.which(compiler[0]):
-        raise BuildError(
-            f"no C compiler ({compiler[0]}): install gcc, on Debian: apt-get install gcc libc6-dev"
-        )
+        raise BuildError(f"no C compiler ({compiler[0]}): install gcc, on Debian: apt-get install gcc libc6-dev")
     version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
     command = [*compiler, "-E", "-P", "-x", "c", "-"]
     headers = subprocess.run(command, input=PROBE, capture_output=True, text=True, check=False)
@@ -259,9 +257,7 @@ def _surroundings() -> str:
             "headers of OpenSSL or zlib are missing, on Debian: apt-get install libssl-dev zlib1g-dev\n"
             + headers.stderr
         )
-    return version.partition("\n")[0] + "".join(
-        re.findall(r"^(?:openssl|zlib) .*$", headers.stdout, re.MULTILINE)
-    )
+    return version.partition("\n")[0] + "".join(re.findall(r"^(?:openssl|zlib) .*$", headers.stdout, re.MULTILINE))
 
 
 def _compile(target: Path) -> None:

@@ -49,8 +49,9 @@ class BuildCore(build_ext):
         ext.extra_objects = [*self.compile_core(flags), str(libssh.archive)]
         ext.libraries = ["crypto", "z", "pthread"]
         ext.extra_link_args = [*LINK, *wraps(), *sanitize]
-        if not self.inplace:
+        if not sanitize and not self.inplace:
             ext.extra_link_args.append("-Wl,--strip-debug")
+        if not self.inplace:
             self.add_licences(libssh)
         self.force = True
         super().build_extension(ext)
@@ -58,9 +59,7 @@ class BuildCore(build_ext):
     def generate(self) -> str:
         ffi = FFI()
         ffi.cdef((NATIVE / "cdef.h").read_text())
-        ffi.set_source(
-            "libsshd._native._core", '#include <stddef.h>\n#include <stdint.h>\n#include "cdef.h"\n'
-        )
+        ffi.set_source("libsshd._native._core", '#include <stddef.h>\n#include <stdint.h>\n#include "cdef.h"\n')
         target = Path(self.build_temp, "_core.c")
         target.parent.mkdir(parents=True, exist_ok=True)
         ffi.emit_c_code(str(target))

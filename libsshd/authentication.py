@@ -246,9 +246,7 @@ def _check_rsa(fields: list[bytes]) -> None:
     _require(len(fields) == 2 and not any(field[:1] >= b"\x80" for field in fields))
     bits = int.from_bytes(fields[1], "big").bit_length()
     if not MINIMUM_RSA_BITS <= bits <= MAXIMUM_RSA_BITS:
-        raise ValueError(
-            f"its RSA key has {bits} bits, only {MINIMUM_RSA_BITS} to {MAXIMUM_RSA_BITS} are accepted"
-        )
+        raise ValueError(f"its RSA key has {bits} bits, only {MINIMUM_RSA_BITS} to {MAXIMUM_RSA_BITS} are accepted")
 
 
 def read_password_file(path: str | os.PathLike[str]) -> str:

@@ -29,9 +29,7 @@ _DESCRIPTIONS: dict[int, str] = {
     ErrorCode.ALREADY_LISTENING: "The server is listening already; stop it before starting it again.",
     ErrorCode.LOCAL_PORT_LOCKED: "The local port cannot change while the server listens; stop it first.",
     ErrorCode.LOCAL_HOST_LOCKED: "The local host cannot change while the server listens; stop it first.",
-    ErrorCode.MAX_CONNECTIONS_LOCKED: (
-        "The connection limit cannot change while the server listens; stop it first."
-    ),
+    ErrorCode.MAX_CONNECTIONS_LOCKED: ("The connection limit cannot change while the server listens; stop it first."),
     ErrorCode.UNKNOWN_CONNECTION: "There is no such connection; it may have ended meanwhile.",
     ErrorCode.AUTHENTICATION_FAILED: "The client failed to authenticate.",
     ErrorCode.HOST_KEY_UNUSABLE: "There is no usable host key; set one that includes its private key.",

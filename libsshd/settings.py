@@ -39,8 +39,7 @@ class Settings:
         "diffie-hellman-group18-sha512,diffie-hellman-group16-sha512"
     )
     ssh_encryption_algorithms: str = (
-        "aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,"
-        "aes256-ctr,aes192-ctr,aes128-ctr"
+        "aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr"
     )
     ssh_mac_algorithms: str = (
         "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"

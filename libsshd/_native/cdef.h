@@ -33,7 +33,6 @@ typedef struct {
 } sshd_event;
 
 typedef struct {
-    int fd;
     int error; /* the first errno a WRITE met, 0 if none */
     uint64_t bytes_read;
     uint64_t bytes_written;

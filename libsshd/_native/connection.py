@@ -137,9 +137,7 @@ class Connection(EventView):
 
     def verify(self, payload: bytes, signed_length: int, blob: bytes, signature: bytes) -> bool:
         """Whether the key in `blob` signed the session id and payload[:signed_length] (RFC 4252 section 7)."""
-        n = lib.sshd_connection_verify(
-            self._c, payload, signed_length, blob, len(blob), signature, len(signature)
-        )
+        n = lib.sshd_connection_verify(self._c, payload, signed_length, blob, len(blob), signature, len(signature))
         return check(n) == 1
 
     def host_key(self) -> bytes:

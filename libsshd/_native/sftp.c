@@ -83,7 +83,6 @@ int sshd_sftp_handle_remove(sshd_sftp *s, const uint8_t *name, size_t length, ss
 
     if (h == NULL)
         return -ENOENT;
-    stats->fd = h->fd;
     stats->error = h->error;
     stats->bytes_read = h->bytes_read;
     stats->bytes_written = h->bytes_written;

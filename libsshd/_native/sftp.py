@@ -1,9 +1,8 @@
 """The C side of one SFTP channel: its handle table and its queue of replies."""
 
 import os
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._core import ffi, lib
 
@@ -40,11 +39,9 @@ class Watch(IntFlag):
     WRITE = lib.SSHD_WATCH_WRITE
 
 
-@dataclass(slots=True, frozen=True)
-class HandleStats:
+class HandleStats(NamedTuple):
     """What happened to a file while C served it: bytes, and the first errno a WRITE met (0 if none)."""
 
-    fd: int
     error: int
     bytes_read: int
     bytes_written: int
@@ -60,14 +57,15 @@ def check(result: int) -> int:
 class Sftp:
     """One channel's engine. Valid as long as the connection or pipe it came from keeps the channel."""
 
-    __slots__ = ("_owner", "_s")
+    __slots__ = ("_owner", "_s", "_stats")
 
     def __init__(self, owner: object, sftp: Any) -> None:
         self._owner = owner  # keeps the memory alive
         self._s = sftp
+        self._stats = ffi.new("sshd_handle_stats *")
 
-    def handle_add(self, handle: bytes, fd: int, access: HandleAccess) -> None:
-        """READ and WRITE on `handle` are served in C from now on.
+    def handle_add(self, handle: bytes, fd: int, access: int) -> None:
+        """READ and WRITE on `handle` are served in C from now on, as far as `access` (HandleAccess bits) goes.
 
         Raises:
             OSError: EEXIST when the handle is in use, EINVAL when it is empty or above 256 bytes.
@@ -80,9 +78,9 @@ class Sftp:
         Raises:
             OSError: ENOENT when there is no such handle.
         """
-        stats = ffi.new("sshd_handle_stats *")
+        stats = self._stats
         check(lib.sshd_sftp_handle_remove(self._s, handle, len(handle), stats))
-        return HandleStats(stats.fd, stats.error, stats.bytes_read, stats.bytes_written)
+        return HandleStats(stats.error, stats.bytes_read, stats.bytes_written)
 
     def reply(self, packet: bytes) -> None:
         """Queues an encoded reply behind those already queued."""

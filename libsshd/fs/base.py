@@ -4,7 +4,6 @@ import os
 from errno import EINVAL
 from typing import Protocol
 
-from libsshd.constants import OpenFlags
 from libsshd.wire.messages import Attributes, Entry
 
 
@@ -28,8 +27,8 @@ class FileSystem(Protocol):
     returned belong to the caller.
     """
 
-    def open(self, path: bytes, flags: OpenFlags, permissions: int | None) -> int:
-        """A descriptor of a regular file."""
+    def open(self, path: bytes, flags: int, permissions: int | None) -> int:
+        """A descriptor of a regular file; `flags` are OpenFlags bits."""
 
     def opendir(self, path: bytes) -> Directory:
         """Fails here, not at the first read, if there is no such directory."""

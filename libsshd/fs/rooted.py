@@ -122,12 +122,11 @@ class RootedFileSystem:
         if self._read_only:
             raise _error(EROFS)
 
-    def open(self, path: bytes, flags: OpenFlags, permissions: int | None) -> int:
-        bits = int(flags)
-        if bits & _CHANGING:
+    def open(self, path: bytes, flags: int, permissions: int | None) -> int:
+        if flags & _CHANGING:
             self._writing()
         return native.open_file(
-            self._root, path, _open_flags(bits & 0x3F), _mode(permissions, _FILE_MODE), walk=self._walk
+            self._root, path, _open_flags(flags & 0x3F), _mode(permissions, _FILE_MODE), walk=self._walk
         )
 
     def opendir(self, path: bytes) -> RootedDirectory:

@@ -43,7 +43,7 @@ class Services:
     ended: Callable[["Connection"], None]
 
 
-class _Over(Exception):
+class _Over(Exception):  # noqa: N818 - it is no error
     """Ends the loop; with a reason, after telling the client."""
 
     def __init__(self, reason: int | None = None, text: str = "") -> None:
@@ -105,8 +105,8 @@ class Connection:
     def _run(self) -> None:
         try:
             self._serve()
-        except Exception:
-            journal.failure("a connection ended unexpectedly", **self._facts)
+        except Exception:  # noqa: BLE001 - nothing above this could report it
+            journal.failure("a connection ended unexpectedly", self._facts)
         finally:
             self._services.admission.leave(self)
             self._services.ended(self)
@@ -195,7 +195,7 @@ class Connection:
         self._services.admission.keys_exchanged(self)
         info = native.describe()
         journal.record(
-            logging.DEBUG, "keys", "key exchange complete", **self._facts, client=info.client_version,
+            logging.DEBUG, "keys", "key exchange complete", self._facts, client=info.client_version,
             kex=info.kex, cipher=info.cipher_in, mac=info.mac_in,
         )  # fmt: skip
 
@@ -227,12 +227,12 @@ class Connection:
         raise _Over(DisconnectReason.BY_APPLICATION, "Nobody logged in within the time allowed")
 
     def _on_stalled(self, _: NativeConnection) -> None:
-        journal.record(logging.WARNING, "stalled", "the client takes no replies", **self._facts)
+        journal.record(logging.WARNING, "stalled", "the client takes no replies", self._facts)
         raise _Over(None)
 
     def _abandon(self, native: NativeConnection, channel: int, reason: str) -> None:
         """Ends one channel; the others do not notice."""
-        journal.record(logging.WARNING, "bad-packet", "SFTP channel ended", **self._facts, reason=reason)
+        journal.record(logging.WARNING, "bad-packet", "SFTP channel ended", self._facts, reason=reason)
         session = self._sessions.pop(channel, None)
         if session is not None:
             session.close()
@@ -245,9 +245,7 @@ class Connection:
             raise _Over(DisconnectReason.SERVICE_NOT_AVAILABLE, "No such service")
         native.send(ssh.build_service_accept(message.service))
 
-    def _userauth_request(
-        self, native: NativeConnection, message: ssh.UserauthRequest, payload: bytes
-    ) -> None:
+    def _userauth_request(self, native: NativeConnection, message: ssh.UserauthRequest, payload: bytes) -> None:
         if not self._attempt(lambda: self._login.handle(message, payload)):
             return
         native.set_deadline(None)
@@ -255,7 +253,7 @@ class Connection:
         self._facts["user"] = self._login.user
         self._context.home = normalise(os.fsencode(self._login.home_dir))
         journal.record(
-            logging.INFO, "login", "user logged in", **self._facts, method=message.method,
+            logging.INFO, "login", "user logged in", self._facts, method=message.method,
             client=native.describe().client_version,
         )  # fmt: skip
 
@@ -263,7 +261,7 @@ class Connection:
         try:
             return bool(step())
         except LoginError as error:
-            journal.record(logging.WARNING, "login-failed", "login given up", **self._facts, reason=str(error))
+            journal.record(logging.WARNING, "login-failed", "login given up", self._facts, reason=str(error))
             raise _Over(DisconnectReason.NO_MORE_AUTH_METHODS_AVAILABLE, str(error)) from None
 
     def _info_response(self, _: NativeConnection, __: ssh.InfoResponse, ___: bytes) -> None:
@@ -309,7 +307,7 @@ class Connection:
             self._sessions[channel] = Session(self._context, sftp, native.flush)
         else:
             journal.record(
-                logging.DEBUG, "refused", "channel request refused", **self._facts, request=message.name
+                logging.DEBUG, "refused", "channel request refused", self._facts, request=message.name
             )  # fmt: skip
         if message.want_reply:
             build = ssh.build_channel_success if granted else ssh.build_channel_failure
@@ -325,7 +323,7 @@ class Connection:
             logging.INFO if logged_in else logging.DEBUG,
             "logout" if logged_in else "disconnect",
             "user logged out" if logged_in else "disconnected before login",
-            **self._facts,
+            self._facts,
             received=info.bytes_in,
             sent=info.bytes_out,
             seconds=round(time.monotonic() - self._began, 3),

@@ -4,17 +4,19 @@ A record's message is a short sentence; `record.fields` holds "event" and the fa
 """
 
 import logging
+from collections.abc import Mapping
 
 _LOGGER = logging.getLogger("libsshd")
+_NOTHING: Mapping[str, object] = {}
 
 
-def record(level: int, event: str, message: str, /, **fields: object) -> None:
-    """Logs `message`; fields that are None are left out."""
+def record(level: int, event: str, message: str, facts: Mapping[str, object] = _NOTHING, /, **fields: object) -> None:
+    """Logs `message` with the facts of its connection; fields that are None are left out."""
     if _LOGGER.isEnabledFor(level):
-        facts = {name: value for name, value in fields.items() if value is not None}
-        _LOGGER.log(level, message, extra={"fields": {"event": event, **facts}})
+        known = {name: value for name, value in fields.items() if value is not None}
+        _LOGGER.log(level, message, extra={"fields": {"event": event, **facts, **known}})
 
 
-def failure(message: str, /, **fields: object) -> None:
+def failure(message: str, facts: Mapping[str, object] = _NOTHING, /) -> None:
     """Logs an exception nobody expected, with its traceback."""
-    _LOGGER.exception(message, extra={"fields": {"event": "internal-error", **fields}})
+    _LOGGER.error(message, exc_info=True, extra={"fields": {"event": "internal-error", **facts}})

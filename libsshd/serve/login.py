@@ -151,7 +151,7 @@ class Login:
         else:
             self._failures += 1
             self._log_failure(request)
-        if request is None or not isinstance(request, ssh.NoneRequest) and not _is_offer(request):
+        if request is None or (not isinstance(request, ssh.NoneRequest) and not _is_offer(request)):
             self._pause(began + self._settings.failure_delay - time.monotonic())
         if 0 < self._settings.max_auth_attempts <= self._failures:
             raise LoginError("Too many authentication failures")
@@ -164,7 +164,7 @@ class Login:
             logging.DEBUG if offer else logging.WARNING,
             "login-failed",
             "key not accepted" if offer else "login failed",
-            **self._facts,
+            self._facts,
             user=request.user if request else None,
             method=request.method if request else None,
             attempt=self._failures,

@@ -9,15 +9,14 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from libsshd.constants import OpenFlags, RenameFlags, Status
 from libsshd.errors import StatusError
-from libsshd.fs.base import Directory, normalise
+from libsshd.fs.base import Directory
 from libsshd.wire import messages as m
 from libsshd.wire.extensions import limits_reply, statvfs_reply
-
-from . import journal
 
 if TYPE_CHECKING:
     from .session import Session
@@ -28,7 +27,9 @@ NAMES_MAX = 32 * 1024
 """Bytes of one NAME reply: every client takes packets of 34,000 bytes (draft-02, section 3)."""
 _BATCH = 128
 
-_CHANGES = OpenFlags.WRITE | OpenFlags.APPEND | OpenFlags.CREAT | OpenFlags.TRUNC
+# Plain integers: an operation on IntFlag members costs more than most requests.
+_CHANGES = int(OpenFlags.WRITE | OpenFlags.APPEND | OpenFlags.CREAT | OpenFlags.TRUNC)
+_NAMED = int(OpenFlags.READ | OpenFlags.EXCL) | _CHANGES
 
 
 @dataclass(slots=True)
@@ -62,9 +63,9 @@ class OpenDirectory:
 def open_file(session: "Session", r: m.Open) -> bytes:
     path = session.path(r.path)
     session.reserve_handle()
-    fd = session.fs.open(path, OpenFlags(r.flags), r.attributes.permissions)
+    fd = session.fs.open(path, r.flags, r.attributes.permissions)
     handle = session.add(OpenFile(path, fd, r.flags, time.monotonic()))
-    session.journal(logging.INFO, "open", "file opened", path=path, flags=_mode(r.flags))
+    session.journal(logging.INFO, "open", "file opened", path=path, flags=_flag_names(r.flags & _NAMED))
     return session.codec.handle(r.request_id, handle)
 
 
@@ -243,9 +244,9 @@ def _open_changes(r: m.Open) -> bool:
     return bool(r.flags & _CHANGES)
 
 
-def _mode(flags: int) -> str:
-    names = ("READ", "WRITE", "APPEND", "CREAT", "TRUNC", "EXCL")
-    return ",".join(name.lower() for name in names if flags & OpenFlags[name])
+@cache
+def _flag_names(flags: int) -> str:
+    return ",".join(str(flag.name).lower() for flag in OpenFlags if flags & flag)
 
 
 @dataclass(slots=True, frozen=True)

@@ -41,9 +41,7 @@ class Extension:
 
 
 EXTENSIONS = (
-    Extension(
-        b"posix-rename@openssh.com", b"1", lambda n, r, _: Rename(n, r.string(), r.string(), POSIX_RENAME)
-    ),
+    Extension(b"posix-rename@openssh.com", b"1", lambda n, r, _: Rename(n, r.string(), r.string(), POSIX_RENAME)),
     Extension(b"statvfs@openssh.com", b"2", lambda n, r, _: Statvfs(n, r.string())),
     Extension(b"fstatvfs@openssh.com", b"2", lambda n, r, _: Fstatvfs(n, r.string())),
     Extension(b"hardlink@openssh.com", b"1", lambda n, r, _: Hardlink(n, r.string(), r.string())),

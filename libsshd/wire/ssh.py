@@ -108,9 +108,7 @@ class ChannelRequest:
     argument: bytes
 
 
-Message: TypeAlias = (
-    ServiceRequest | UserauthRequest | InfoResponse | GlobalRequest | ChannelOpen | ChannelRequest
-)
+Message: TypeAlias = ServiceRequest | UserauthRequest | InfoResponse | GlobalRequest | ChannelOpen | ChannelRequest
 
 
 def parse(payload: bytes) -> Message:
@@ -151,9 +149,7 @@ def _host_bound_public_key(r: Reader, user: bytes, service: bytes, method: bytes
     return _key_request(r, user, service, method, host_bound=True)
 
 
-def _key_request(
-    r: Reader, user: bytes, service: bytes, method: bytes, *, host_bound: bool
-) -> PublicKeyRequest:
+def _key_request(r: Reader, user: bytes, service: bytes, method: bytes, *, host_bound: bool) -> PublicKeyRequest:
     has_signature = r.boolean()
     algorithm = r.string()
     key = r.string()
@@ -185,9 +181,7 @@ def _blob_format(blob: bytes) -> bytes:
         return b""
 
 
-def _keyboard_interactive(
-    r: Reader, user: bytes, service: bytes, method: bytes
-) -> KeyboardInteractiveRequest:
+def _keyboard_interactive(r: Reader, user: bytes, service: bytes, method: bytes) -> KeyboardInteractiveRequest:
     return KeyboardInteractiveRequest(user, service, method, r.string(), r.string())
 
 

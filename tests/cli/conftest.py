@@ -81,6 +81,7 @@ class Command:
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
+                bufsize=0,
                 stderr=stderr,
             )
         self.started.append(process)

@@ -44,9 +44,7 @@ def test_every_user_name_survives_the_url(user: str) -> None:
         ('a "b\\', "::1", ["k"], r"""sftp -P 22 -i k -o 'User="a \"b\\"' '[::1]'"""),
     ],
 )
-def test_the_line_to_paste_is_quoted_for_a_shell(
-    user: str, host: str, identities: list[str], expected: str
-) -> None:
+def test_the_line_to_paste_is_quoted_for_a_shell(user: str, host: str, identities: list[str], expected: str) -> None:
     assert address.sftp_command(user, host, 22, identities) == expected
 
 

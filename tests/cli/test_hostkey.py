@@ -105,7 +105,7 @@ def test_first_starts_at_once_agree_on_one_key(command: Command) -> None:
     for process, log in started:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"sftp://"), log.read_text()
-        fingerprints.add([line for line in log.read_text().splitlines() if line.startswith("host key")][0])
+        fingerprints.add(next(line for line in log.read_text().splitlines() if line.startswith("host key")))
         process.terminate()
     assert [process.wait(DEADLINE) for process, _ in started] == [0] * 6
     directory = command.home / ".local" / "state" / "libsshd"

@@ -9,26 +9,20 @@ import pytest
 from tests.cli.conftest import PROGRAM, Command
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["hostkey", "--help"], ["completion", "-h"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["hostkey", "--help"], ["completion", "-h"]])
 def test_help_comes_without_loading_the_server(arguments: list[str]) -> None:
     script = (
         "import sys, libsshd_cli.__main__ as command\n"
         "try: command.main(sys.argv[1:])\n"
         "finally: sys.exit('libsshd' in sys.modules or 'shtab' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage: libsshd")
 
 
 def test_versions_are_those_of_the_three_parts(command: Command) -> None:
     done = command.run("--version")
-    assert re.fullmatch(
-        r"libsshd \d+\.\d+\.\d+\S* \(libssh \d+\.\d+\.\d+, OpenSSL \d+\.\d+\.\d+\w*\)\n", done.stdout
-    )
+    assert re.fullmatch(r"libsshd \d+\.\d+\.\d+\S* \(libssh \d+\.\d+\.\d+, OpenSSL \d+\.\d+\.\d+\w*\)\n", done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -85,9 +79,7 @@ def test_the_bare_command_lists_the_commands(command: Command) -> None:
         (["completion", "fish"], "libsshd completion: argument SHELL: invalid choice: 'fish'"),
     ],
 )
-def test_wrong_arguments_get_one_sentence_and_status_2(
-    arguments: list[str], sentence: str, command: Command
-) -> None:
+def test_wrong_arguments_get_one_sentence_and_status_2(arguments: list[str], sentence: str, command: Command) -> None:
     done = command.run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(sentence)
@@ -96,9 +88,7 @@ def test_wrong_arguments_get_one_sentence_and_status_2(
 
 def test_a_result_that_cannot_be_written_is_one_sentence(command: Command) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [*PROGRAM, "completion", "bash"], stdout=full, stderr=subprocess.PIPE, check=False
-        )
+        done = subprocess.run([*PROGRAM, "completion", "bash"], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.stderr == b"libsshd: standard output cannot be written: No space left on device\n"
     assert done.returncode == 2
 

@@ -20,6 +20,7 @@ from tests.cli.conftest import PROGRAM, Command, Running
 from tests.support.command import DEADLINE, wait_until
 from tests.support.server import first_line, make_key
 
+FOR_EVER = "100000"  # seconds: outlasts the deadline of every test
 OWN_NAME = pwd.getpwuid(os.geteuid()).pw_name
 
 
@@ -47,7 +48,7 @@ def sftp(line: str, home: Path, batch: str) -> "subprocess.CompletedProcess[str]
     )
 
 
-# --- what it prints -------------------------------------------------------------------------------------------
+# --- what it prints ---
 
 
 def test_without_options_the_current_directory_is_served_to_oneself(command: Command) -> None:
@@ -99,7 +100,7 @@ def test_a_given_password_is_not_shown(command: Command) -> None:
 def test_a_password_can_come_through_a_pipe(command: Command) -> None:
     line = f"exec {shlex.join(PROGRAM)} run --port 0 --password-file <(echo secret) --user bob"
     with subprocess.Popen(
-        ["bash", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=command.environment
+        ["bash", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=command.environment, bufsize=0
     ) as process:
         try:
             port = int(first_line(process, DEADLINE).rpartition(b":")[2])
@@ -116,9 +117,7 @@ def test_keys_alone_make_no_password_and_the_pasted_line_logs_in(command: Comman
     line = running.greeting("connect")
     assert "-i 'my key'" in line
     done = sftp(line, command.home, "ls /\n")
-    assert (done.returncode, "/my\\ key.pub" in done.stdout or "/my key.pub" in done.stdout) == (0, True), (
-        done
-    )
+    assert (done.returncode, "/my\\ key.pub" in done.stdout or "/my key.pub" in done.stdout) == (0, True), done
     with pytest.raises(paramiko.AuthenticationException), session(running.port, "a b", "x"):
         pass
     assert running.stop() == 0
@@ -155,7 +154,7 @@ def test_the_url_is_percent_encoded_and_brackets_an_ipv6_address(command: Comman
 
 
 def test_a_server_on_every_address_says_how_it_is_reached(command: Command) -> None:
-    running = command.serve("--host", "0.0.0.0")
+    running = command.serve("--host", "0.0.0.0")  # noqa: S104
     assert running.url == f"sftp://{OWN_NAME}@0.0.0.0:{running.port}"
     assert running.greeting("connect").endswith("@127.0.0.1")
     assert "this one's name" in running.greeting("elsewhere")
@@ -177,7 +176,7 @@ def test_the_descriptor_limit_is_raised_to_what_the_system_grants(command: Comma
     assert resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
-# --- the log --------------------------------------------------------------------------------------------------
+# --- the log ---
 
 
 def records(running: Running, event: str) -> list[dict[str, object]]:
@@ -192,15 +191,15 @@ def test_login_open_close_failure_and_logout_are_one_line_each(command: Command)
         with client.open("/new\nname", "w") as file:
             file.write(b"12345")
         with pytest.raises(FileNotFoundError):
-            client.stat("/missing")
+            client.remove("/missing")
     wait_until(lambda: bool(records(running, "logout")), "the logout in the log")
-    counts = {event: len(records(running, event)) for event in ("login", "open", "close", "logout")}
-    assert counts == {"login": 1, "open": 1, "close": 1, "logout": 1}
+    counts = {event: len(records(running, event)) for event in ("login", "open", "close", "failed", "logout")}
+    assert counts == {"login": 1, "open": 1, "close": 1, "failed": 1, "logout": 1}
     assert records(running, "login")[0]["user"] == "bob"
     (closed,) = records(running, "close")
     assert (closed["path"], closed["read"], closed["written"]) == ("/new\nname", 0, 5)
     assert isinstance(closed["seconds"], float)
-    assert any(json.loads(line).get("path") == "/missing" for line in running.log().splitlines())
+    assert records(running, "failed")[0]["path"] == "/missing"
     assert "secret" not in running.log()
 
 
@@ -224,7 +223,7 @@ def test_a_probe_that_never_speaks_is_logged_at_debug_level_only(command: Comman
     assert all("stop" in line for line in quiet.log().removeprefix(before).splitlines())
 
 
-# --- limits and access ----------------------------------------------------------------------------------------
+# --- limits and access ---
 
 
 def test_read_only_changes_nothing(command: Command) -> None:
@@ -241,9 +240,9 @@ def test_read_only_changes_nothing(command: Command) -> None:
 
 def test_connections_above_the_limit_are_turned_away(command: Command) -> None:
     running = command.serve("--user", "bob", "--password", "x", "--max-connections", "1")
-    with session(running.port, "bob", "x"):
-        with socket.create_connection(("127.0.0.1", running.port), timeout=DEADLINE) as surplus:
-            assert surplus.recv(1000) == b""
+    address = ("127.0.0.1", running.port)
+    with session(running.port, "bob", "x"), socket.create_connection(address, timeout=DEADLINE) as surplus:
+        assert surplus.recv(1000) == b""
 
 
 def test_a_startup_above_the_limit_makes_the_oldest_go(command: Command) -> None:
@@ -256,7 +255,7 @@ def test_a_startup_above_the_limit_makes_the_oldest_go(command: Command) -> None
         peer.close()
 
 
-# --- how it ends ----------------------------------------------------------------------------------------------
+# --- how it ends ---
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -268,7 +267,7 @@ def test_a_signal_ends_an_idle_server_with_status_0(number: signal.Signals, comm
 
 
 def test_after_a_signal_an_open_file_may_be_finished_but_none_opened(command: Command) -> None:
-    running = command.serve("--user", "bob", "--password", "x")
+    running = command.serve("--user", "bob", "--password", "x", "--drain-timeout", FOR_EVER)
     with session(running.port, "bob", "x") as client:
         file = client.open("/file", "w")
         running.process.send_signal(signal.SIGTERM)
@@ -285,20 +284,21 @@ def test_after_a_signal_an_open_file_may_be_finished_but_none_opened(command: Co
 def test_the_drain_timeout_ends_the_wait_for_clients(command: Command) -> None:
     running = command.serve("--user", "bob", "--password", "x", "--drain-timeout", "0.1")
     with session(running.port, "bob", "x") as client:
-        client.open("/file", "w")
+        file = client.open("/file", "w")
         assert running.stop() == 0
+        del file
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_does_not_wait_for_clients(second: signal.Signals, command: Command) -> None:
-    # The drain would outlast the test's deadline by far.
-    running = command.serve("--user", "bob", "--password", "x", "--drain-timeout", "100000")
+    running = command.serve("--user", "bob", "--password", "x", "--drain-timeout", FOR_EVER)
     with session(running.port, "bob", "x") as client:
-        client.open("/file", "w")
+        file = client.open("/file", "w")
         running.process.send_signal(signal.SIGTERM)
         wait_until(lambda: "event=stopping" in running.log(), "the server stopping")
         assert running.process.poll() is None
         assert running.stop(second) == 0
+        del file
 
 
 def test_a_reader_that_leaves_after_the_first_line_does_not_end_the_server(command: Command) -> None:
@@ -324,15 +324,13 @@ def test_an_address_that_cannot_be_written_ends_the_server(command: Command) -> 
             timeout=DEADLINE,
             check=False,
         )
-    assert (
-        done.stderr.splitlines()[-1] == "libsshd: standard output cannot be written: No space left on device"
-    )
+    assert done.stderr.splitlines()[-1] == "libsshd: standard output cannot be written: No space left on device"
     assert done.returncode == 2
 
 
 def test_without_standard_error_clients_are_served_all_the_same(command: Command) -> None:
     line = f"exec {shlex.join(PROGRAM)} run --port 0 --user bob --password x 2>&-"
-    with subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, env=command.environment) as process:
+    with subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, env=command.environment, bufsize=0) as process:
         try:
             port = int(first_line(process, DEADLINE).rpartition(b":")[2])
             with session(port, "bob", "x") as client:
@@ -345,7 +343,7 @@ def test_without_standard_error_clients_are_served_all_the_same(command: Command
     assert process.returncode == 0
 
 
-# --- what it cannot do ----------------------------------------------------------------------------------------
+# --- what it cannot do ---
 
 
 def impossible(home: Path) -> dict[tuple[str, ...], str]:
@@ -397,8 +395,7 @@ def test_a_busy_port_is_one_sentence_and_status_2(command: Command) -> None:
         done = command.run("run", "--port", str(port))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"libsshd: port {port} on 127.0.0.1 is in use by another program; "
-        "choose one by --port (0: any free one)\n"
+        f"libsshd: port {port} on 127.0.0.1 is in use by another program; choose one by --port (0: any free one)\n"
     )
 
 

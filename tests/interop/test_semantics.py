@@ -156,8 +156,14 @@ def test_a_handle_serves_only_what_it_was_opened_for(raw: RawSFTP, place: Place)
     assert place.read("file") == b"content"
 
 
-@pytest.mark.parametrize("handle", [b"", b"x", b"\0\0\0\0", b"\xff" * 4, b"\xff" * 8, b"x" * 256, b"x" * 300])
-@pytest.mark.parametrize("type_", [Type.CLOSE, Type.READ, Type.WRITE, Type.READDIR, Type.FSTAT, Type.FSETSTAT])
+@pytest.mark.parametrize(
+    "handle", [b"", b"x", b"\0\0\0\0", b"\xff" * 4, b"\xff" * 8, b"x" * 256, b"x" * 300], ids=range(7)
+)
+@pytest.mark.parametrize(
+    "type_",
+    [Type.CLOSE, Type.READ, Type.WRITE, Type.READDIR, Type.FSTAT, Type.FSETSTAT],
+    ids=lambda type_: type_.name,
+)
 def test_a_handle_nobody_got_is_a_failure(type_: Type, handle: bytes, raw: RawSFTP) -> None:
     fields = {
         Type.READ: [u64(0), u32(1)],
@@ -217,7 +223,11 @@ def test_stat_follows_and_lstat_does_not(raw: RawSFTP, place: Place) -> None:
     assert of_link.size == 4
 
 
-@pytest.mark.parametrize("type_", [Type.STAT, Type.LSTAT, Type.READLINK, Type.REMOVE, Type.RMDIR, Type.OPENDIR])
+@pytest.mark.parametrize(
+    "type_",
+    [Type.STAT, Type.LSTAT, Type.READLINK, Type.REMOVE, Type.RMDIR, Type.OPENDIR],
+    ids=lambda type_: type_.name,
+)
 def test_a_missing_path_is_no_such_file(type_: Type, raw: RawSFTP, place: Place) -> None:
     """OPENDIR too: clients take an error of the first READDIR for an empty directory."""
     assert raw.ask(type_, string(place.at("missing"))).code == Code.NO_SUCH_FILE
@@ -273,6 +283,8 @@ def test_lsetstat_changes_the_link_and_not_the_file(raw: RawSFTP, place: Place) 
 
 # Directories
 
+NOT_A_DIRECTORY = (Code.FAILURE, Code.NO_SUCH_FILE)  # version 3 has no code for it
+
 
 def test_a_listing_holds_names_long_names_and_attributes(raw: RawSFTP, place: Place) -> None:
     place.write("file", b"12345")
@@ -310,7 +322,7 @@ def test_entries_that_vanish_meanwhile_do_no_harm(raw: RawSFTP, place: Place) ->
 
 
 def test_opendir_of_a_file_fails(raw: RawSFTP, place: Place) -> None:
-    assert raw.ask(Type.OPENDIR, string(place.write("file", b""))).code == Code.FAILURE
+    assert raw.ask(Type.OPENDIR, string(place.write("file", b""))).code in NOT_A_DIRECTORY
 
 
 def test_mkdir_takes_the_mode_and_refuses_what_exists(raw: RawSFTP, place: Place) -> None:
@@ -327,7 +339,7 @@ def test_rmdir_wants_an_empty_directory_and_remove_a_file(raw: RawSFTP, place: P
     place.write("dir/file", b"")
     assert raw.ask(Type.RMDIR, string(place.at("dir"))).code == Code.FAILURE
     assert raw.ask(Type.REMOVE, string(place.at("dir"))).code in (Code.FAILURE, Code.PERMISSION_DENIED)
-    assert raw.ask(Type.RMDIR, string(place.at("dir/file"))).code == Code.FAILURE
+    assert raw.ask(Type.RMDIR, string(place.at("dir/file"))).code in NOT_A_DIRECTORY
     assert raw.ask(Type.REMOVE, string(place.at("dir/file"))).code == Code.OK
     assert raw.ask(Type.RMDIR, string(place.at("dir"))).code == Code.OK
     assert place.names() == set()
@@ -414,7 +426,9 @@ def test_symlink_takes_the_target_first(raw: RawSFTP, place: Place) -> None:
     assert raw.ask(Type.SYMLINK, string(b"again"), string(place.at("link"))).code == Code.FAILURE
 
 
-@pytest.mark.parametrize("target", ["file", "../up", "./a/../b", "/absolute/elsewhere", "bytes-\udcff", "a" * 4000])
+@pytest.mark.parametrize(
+    "target", ["file", "../up", "./a/../b", "/absolute/elsewhere", "bytes-\udcff", "a" * 4000], ids=range(6)
+)
 def test_readlink_returns_the_target_as_stored(target: str, raw: RawSFTP, place: Place) -> None:
     (place.path / "link").symlink_to(target)
     ((name, _, _),) = raw.ask(Type.READLINK, string(place.at("link"))).names
@@ -493,7 +507,9 @@ def test_no_path_leads_above_the_root(raw: RawSFTP, running: Server, place: Plac
     (running.root.parent / "outside").write_bytes(b"secret")
     for path in (b"/../outside", b"../outside", place.at("../../outside"), place.at("../../../outside")):
         assert open_code(raw, path, READ) == Code.NO_SUCH_FILE
-    assert open_code(raw, b"/../new-outside", WRITE | CREAT) in (Code.FAILURE, Code.NO_SUCH_FILE)
+    raw.shut(raw.open(b"/../../new", WRITE | CREAT))
+    assert (running.root / "new").is_file()
+    assert not (running.root.parent / "new").exists()
 
 
 def test_a_nul_in_a_path_is_refused(raw: RawSFTP, place: Place) -> None:

@@ -15,8 +15,8 @@ import paramiko
 import pytest
 
 from tests.support.client import CLIENTS, Client, OpenSSH, sftp_quote
-from tests.support.command import run, wait_until
-from tests.support.connection import connect, ssh_options, ssh_pipe
+from tests.support.command import wait_until
+from tests.support.connection import connect, ssh_pipe
 from tests.support.place import MIB, Place, noise, sha256
 from tests.support.rawsftp import (
     CREAT,
@@ -286,15 +286,3 @@ def test_openssh_fills_a_pipe_of_many_small_reads(running: Server, place: Place,
             options=("-B", str(block), "-R", str(flight)),
         )
         assert place.read(back.name) == data
-
-
-def test_scp_3_copies_from_the_server_to_the_server(running: Server, place: Place, tmp_path: Path) -> None:
-    """scp -3 moves a file from the server to the server through this machine."""
-    data = noise(MIB + 1)
-    place.write("file", data)
-    host = f"sftp://{running.user}@{running.host}:{running.port}"
-    options = [one for one in ssh_options(running) if not one.startswith(("-oPort", "-oUser="))]
-    argv = ["scp", "-3", "-s", *options, "-oBatchMode=yes"]
-    remote = host.replace("sftp:", "scp:") + place.remote.decode()
-    run([*argv, f"{remote}/file", f"{remote}/copy"], home=running.home)
-    assert place.read("copy") == data

@@ -146,8 +146,8 @@ def exchange(
     answer: Callable[[Event], bytes] = lambda _: b"",
 ) -> Outcome:
     """Serves requests that are all there from the start."""
-    with Scratch(requests) as input, Scratch() as output:
-        pipe = Pipe(input.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch(requests) as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         prepare(pipe.sftp)
         events = run_pipe(pipe, answer)
@@ -156,8 +156,8 @@ def exchange(
 
 def exchange_chunks(files: Files, chunks: Sequence[bytes]) -> Outcome:
     """Serves requests of which every chunk arrives by a read(2) of its own; about 100 kB at most."""
-    with chunked_input(chunks) as input, Scratch() as output:
-        pipe = Pipe(input.fileno(), output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with chunked_input(chunks) as source, Scratch() as output:
+        pipe = Pipe(source.fileno(), output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         events = run_pipe(pipe)
         return Outcome(events, output.content())

@@ -70,8 +70,8 @@ def test_a_handle_in_use_is_refused_and_keeps_its_file(files: Files) -> None:
     files.add(b"h", b"first")
     other = files.add(b"other", b"second")
 
-    with Scratch(read(1, b"h", 0, 9)) as input, Scratch() as output:
-        pipe = Pipe(input.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch(read(1, b"h", 0, 9)) as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         with pytest.raises(FileExistsError) as caught:
             pipe.sftp.handle_add(b"h", other.fd, READ_WRITE)
@@ -100,8 +100,8 @@ def test_a_handle_can_be_removed_once(pipe: Pipe) -> None:
 def test_a_name_used_again_leads_to_the_new_file_and_counts_anew(files: Files) -> None:
     files.add(b"h", b"old")
     new = files.add(b"new", b"NEW")
-    with Scratch(read(1, b"h", 0, 9) + b"\0\0\0\1\x10" + read(2, b"h", 0, 2)) as input, Scratch() as output:
-        pipe = Pipe(input.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch(read(1, b"h", 0, 9) + b"\0\0\0\1\x10" + read(2, b"h", 0, 2)) as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         pipe.next()
         assert pipe.sftp.handle_remove(b"h").bytes_read == 3

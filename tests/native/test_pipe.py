@@ -83,8 +83,8 @@ def test_replies_of_python_and_of_the_core_keep_the_order_of_the_requests(files:
 
 
 def test_a_reply_queued_on_its_own_stands_before_the_one_given_to_next(files: Files) -> None:
-    with Scratch(frame(b"\x10")) as input, Scratch() as output:
-        pipe = Pipe(input.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch(frame(b"\x10")) as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         assert pipe.next() == EventKind.PACKET
         pipe.sftp.reply(b"first")
         assert pipe.next(b"second") == EventKind.EOF
@@ -117,8 +117,8 @@ def test_a_packet_above_the_limit_ends_the_channel_before_its_content_comes(file
 
 
 def test_a_channel_with_a_bad_length_stays_at_its_end(files: Files) -> None:
-    with Scratch(frame(b"") + frame(b"\x10")) as input, Scratch() as output:
-        pipe = Pipe(input.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch(frame(b"") + frame(b"\x10")) as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         assert [pipe.next() for _ in range(3)] == [EventKind.BAD_FRAME] * 3
 
 
@@ -168,8 +168,8 @@ def test_the_end_within_a_packet_tells_how_many_bytes_are_left_over(files: Files
 
 
 def test_the_end_stays_the_end() -> None:
-    with Scratch() as input, Scratch() as output:
-        pipe = Pipe(input.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch() as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         assert [pipe.next() for _ in range(3)] == [EventKind.EOF] * 3
 
 
@@ -188,8 +188,8 @@ def test_an_output_that_nobody_reads_any_more_raises_broken_pipe(files: Files) -
     os.close(reader)
     files.add(b"h", b"x")
     try:
-        with Scratch(read(1, b"h", 0, 1)) as input:
-            pipe = Pipe(input.fd, writer, OK_TEMPLATE, EOF_TEMPLATE)
+        with Scratch(read(1, b"h", 0, 1)) as source:
+            pipe = Pipe(source.fd, writer, OK_TEMPLATE, EOF_TEMPLATE)
             files.register(pipe.sftp)
             with pytest.raises(BrokenPipeError):
                 pipe.next()
@@ -205,6 +205,11 @@ def receive_exactly(sock: socket.socket, size: int) -> bytes:
     return bytes(received)
 
 
+def send_all(sock: socket.socket, requests: bytes) -> None:
+    sock.sendall(requests)
+    sock.shutdown(socket.SHUT_WR)
+
+
 @pytest.mark.parametrize("blocking", [True, False])
 def test_input_and_output_can_be_one_socket(files: Files, blocking: bool) -> None:
     content = os.urandom(32_768)
@@ -218,7 +223,7 @@ def test_input_and_output_can_be_one_socket(files: Files, blocking: bool) -> Non
         files.register(pipe.sftp)
         events: list[Event] = []
         server = threading.Thread(target=lambda: events.extend(run_pipe(pipe)))
-        sender = threading.Thread(target=lambda: (theirs.sendall(requests), theirs.shutdown(socket.SHUT_WR)))
+        sender = threading.Thread(target=send_all, args=(theirs, requests))
         server.start()
         sender.start()
         assert receive_exactly(theirs, len(expected)) == expected
@@ -243,15 +248,15 @@ def test_a_client_that_takes_no_replies_is_not_read_from(files: Files, blocking:
     files.add(b"h", content)
     requests = b"".join(read(i, b"h", 0, block) for i in range(count))
     ours, theirs = socket.socketpair()
-    with ours, theirs, Scratch(requests) as input:
+    with ours, theirs, Scratch(requests) as source:
         ours.setblocking(blocking)
-        pipe = Pipe(input.fd, ours.fileno(), OK_TEMPLATE, EOF_TEMPLATE)
+        pipe = Pipe(source.fd, ours.fileno(), OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         thread = threading.Thread(target=lambda: run_pipe(pipe))
         peak.start()
         thread.start()
         wait_until(lambda: is_waiting_for_output(thread, ours.fileno()), "the core waits for its client")
-        assert os.lseek(input.fd, 0, os.SEEK_CUR) <= 128 * 1024
+        assert os.lseek(source.fd, 0, os.SEEK_CUR) <= 128 * 1024
         assert peak.growth() < 1 << 20
         for i in range(count):
             assert receive_exactly(theirs, block + 13) == data(i, content)
@@ -263,8 +268,8 @@ def test_requests_without_end_take_no_more_memory_than_a_few(files: Files, peak:
     content = os.urandom(100_000)
     files.add(b"h")
     requests = write(1, b"h", 0, content) + read(2, b"h", 0, len(content))
-    with Scratch(requests * 200) as input, open("/dev/null", "wb") as output:
-        pipe = Pipe(input.fd, output.fileno(), OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch(requests * 200) as source, open("/dev/null", "wb") as output:
+        pipe = Pipe(source.fd, output.fileno(), OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         peak.start()
         assert run_pipe(pipe) == [END]

@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,9 +161,9 @@ def assert_as_the_model(root: Path, sequence: list[m.Request], outcome: tuple[En
 @given(conversations, watches)
 def test_any_conversation_does_what_the_model_does(sequence: list[m.Request], watch: Watch) -> None:
     whole = INIT + b"".join(frame(encode(request)) for request in sequence)
-    with TemporaryDirectory() as directory, Scratch(whole) as input:
+    with TemporaryDirectory() as directory, Scratch(whole) as source:
         root = Path(directory)
-        assert_as_the_model(root, sequence, converse(root, input.fd, watch))
+        assert_as_the_model(root, sequence, converse(root, source.fd, watch))
 
 
 @settings(settings.get_profile("native"), max_examples=80)
@@ -172,9 +171,9 @@ def test_any_conversation_does_what_the_model_does(sequence: list[m.Request], wa
 def test_any_conversation_may_be_cut_anywhere(sequence: list[m.Request], places: list[int]) -> None:
     sequence = [request for request in sequence if not isinstance(request, m.Write) or len(request.data) < 1000]
     whole = INIT + b"".join(frame(encode(request)) for request in sequence)
-    with TemporaryDirectory() as directory, chunked_input(cut(whole, places)) as input:
+    with TemporaryDirectory() as directory, chunked_input(cut(whole, places)) as source:
         root = Path(directory)
-        assert_as_the_model(root, sequence, converse(root, input.fileno()))
+        assert_as_the_model(root, sequence, converse(root, source.fileno()))
 
 
 # --- garbage ---
@@ -233,8 +232,8 @@ def internal_errors() -> Iterator[list[str]]:
 @given(packets)
 def test_every_packet_of_garbage_gets_one_reply_or_ends_the_channel(sequence: list[bytes]) -> None:
     whole = INIT + b"".join(map(frame, sequence))
-    with TemporaryDirectory() as directory, Scratch(whole) as input, internal_errors() as errors:
-        ending, replies = converse(Path(directory), input.fd)
+    with TemporaryDirectory() as directory, Scratch(whole) as source, internal_errors() as errors:
+        ending, replies = converse(Path(directory), source.fd)
     assert errors == []
     answered = replies[1:]
     for packet, reply in zip(sequence, answered, strict=False):
@@ -250,8 +249,8 @@ def test_every_packet_of_garbage_gets_one_reply_or_ends_the_channel(sequence: li
 @settings(settings.get_profile("native"), max_examples=300)
 @given(st.binary(max_size=300), st.booleans())
 def test_any_bytes_end_the_channel_in_order(stream: bytes, greeted: bool) -> None:
-    with TemporaryDirectory() as directory, Scratch(INIT * greeted + stream) as input, internal_errors() as errors:
-        ending, replies = converse(Path(directory), input.fd)
+    with TemporaryDirectory() as directory, Scratch(INIT * greeted + stream) as source, internal_errors() as errors:
+        ending, replies = converse(Path(directory), source.fd)
     assert errors == []
     assert ending.kind in ("eof", "bad-frame", "protocol-error")
     for reply in replies:

@@ -294,8 +294,8 @@ def test_the_first_error_of_a_handle_stays_and_bytes_are_counted(
         + read(3, b"h", 0, 5)
         + write(4, b"h", LARGEST - 1, b"x")
     )
-    with Scratch(requests) as input, Scratch() as output:
-        pipe = Pipe(input.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch(requests) as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         limit_file_size(100)
         assert [pipe.next() for _ in range(3)] == [EventKind.FAILED, EventKind.FAILED, EventKind.EOF]
@@ -307,8 +307,8 @@ def test_the_first_error_of_a_handle_stays_and_bytes_are_counted(
 
 def test_a_failed_read_does_not_count_as_the_error_of_a_handle(files: Files) -> None:
     fd = files.add_descriptor(b"w", "/dev/null", os.O_WRONLY, HandleAccess.READ)
-    with Scratch(read(1, b"w", 0, 1)) as input, Scratch() as output:
-        pipe = Pipe(input.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch(read(1, b"w", 0, 1)) as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         assert pipe.next() == EventKind.FAILED
         assert pipe.sftp.handle_remove(b"w") == HandleStats(fd, 0, 0, 0)
@@ -341,8 +341,8 @@ def test_watched_requests_go_to_python_and_the_others_do_not(
 def test_the_watch_can_change_between_two_packets(files: Files) -> None:
     files.add(b"h", b"abc")
     switch, request = frame(b"\x10"), read(1, b"h", 0, 3)
-    with Scratch(request + switch + request + switch + request) as input, Scratch() as output:
-        pipe = Pipe(input.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+    with Scratch(request + switch + request + switch + request) as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         assert pipe.next() == EventKind.PACKET
         assert pipe.sftp.watch(Watch.READ) == Watch.NOTHING

@@ -371,7 +371,7 @@ WATCHES = pytest.mark.parametrize(
         pytest.param(
             Watch.WRITE,
             id="python",
-            marks=pytest.mark.xfail(reason="a WRITE served in Python leaves no error behind"),
+            marks=pytest.mark.xfail(reason="Python keeps no error of a WRITE"),
         ),
     ],
 )

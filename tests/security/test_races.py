@@ -218,27 +218,27 @@ def test_resolving_by_text_would_lose_this_race(arena: Arena) -> None:
 
 
 @pytest.mark.parametrize("walk", [False, True], ids=["openat2", "walk"])
-def test_size_never_reaches_another_object_than_the_rest(tmp_path: Path, walk: bool) -> None:
-    """SETSTAT of size and mode on a name that is exchanged: each object has got both or nothing."""
+def test_size_and_time_always_reach_the_same_object(tmp_path: Path, walk: bool) -> None:
+    """SETSTAT of a name that is exchanged meanwhile: each object has got all of it or nothing."""
     if not exchange_works(tmp_path):
         pytest.skip("this file system cannot exchange names")
-    root = tmp_path / "files"
-    root.mkdir()
-    names = [root / "one", root / "two"]
-    with RootedFileSystem(str(root), walk=walk) as fs:
-        for size in range(1, 30):
-            for name in names:
-                name.unlink(missing_ok=True)
-                name.touch(mode=0o644)
-            with racing(SWAPPER, *names):
-                for _ in range(20):
-                    try:
-                        fs.setstat(b"/one", Attributes(size=size, permissions=0o600))
-                    except OSError as error:
-                        assert error.errno == errno.EAGAIN
-            for name in names:
-                s = name.stat()
-                assert (s.st_size, s.st_mode & 0o777) in ((size, 0o600), (0, 0o644))
+    fds = [os.open(tmp_path / name, os.O_RDWR) for name in "xy"]
+    for fd in fds:
+        os.utime(fd, (0, 0))
+    reached = [0, 0]
+    with RootedFileSystem(str(tmp_path), walk=walk) as fs, racing(SWAPPER, tmp_path / "x", tmp_path / "y"):
+        for number in range(1, 5 * ITERATIONS):
+            try:
+                fs.setstat(b"/x", Attributes(size=number, atime=number, mtime=number))
+            except OSError as error:
+                assert error.errno == errno.EAGAIN
+            for index, fd in enumerate(fds):
+                s = os.fstat(fd)
+                assert s.st_size == s.st_mtime
+                reached[index] += s.st_size == number
+    for fd in fds:
+        os.close(fd)
+    assert all(reached), "both objects should have had their turn"
 
 
 @pytest.mark.parametrize("walk", [False, True], ids=["openat2", "walk"])

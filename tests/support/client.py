@@ -102,6 +102,7 @@ class LFTP(Client):
         address = f"sftp://{self.server.user}:{password}@{self.server.host}:{self.server.port}"
         lines = [
             b"set cmd:fail-exit yes",
+            b"set cmd:move-background no",
             b"set net:max-retries 1",
             b"set net:timeout 20",
             b"set sftp:auto-confirm no",

@@ -92,6 +92,9 @@ class SocketStream:
     def close(self) -> None:
         self.sock.close()
 
+    def abort(self) -> None:
+        self.sock.close()
+
 
 class StdioServer:
     """Serves one client over a socket pair, in a thread; input and output are the same socket.
@@ -152,8 +155,8 @@ class StdioServer:
 
 def serve_bytes(fs: FileSystem, requests: bytes, settings: Settings | None = None) -> tuple[Ending, bytes]:
     """Serves a whole conversation given in advance, without threads; the ending and all replies."""
-    with Scratch(requests) as input, Scratch() as output:
-        pipe = make_pipe(input.fd, output.fd)
+    with Scratch(requests) as source, Scratch() as output:
+        pipe = make_pipe(source.fd, output.fd)
         ending = serve(pipe, make_session(pipe, fs, settings))
         return ending, output.content()
 
