@@ -17,7 +17,7 @@ def add_parser(commands: Any) -> None:
         description="Print a completion script for bash or zsh. For bash: source <(libsshd completion bash)",
         allow_abbrev=False,
     )
-    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash or zsh")
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="the shell, bash or zsh")
     parser.set_defaults(command=show, parser=parser)
 
 

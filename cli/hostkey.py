@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", help="the private key; a new one can be read by you alone")
-    kinds = f"{', '.join(TYPES)} (default for a new key: ed25519)"
+    kinds = f"type of a new key: {', '.join(TYPES)} (default: ed25519)"
     parser.add_argument("--type", choices=TYPES, metavar="TYPE", help=kinds)
     parser.set_defaults(command=show, parser=parser)
 

@@ -108,7 +108,7 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
         metavar="text|json",
         choices=logs.FORMATS,
         default="text",
-        help="json is one object per line (default: text)",
+        help="how a line looks; json is one object per line (default: text)",
     )
 
 

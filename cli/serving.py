@@ -124,8 +124,7 @@ def _announce(greeting: dict[str, object], form: str) -> None:
     else:
         titles = [name.replace("_", " ").ljust(10) for name in greeting]
         lines = [
-            f"{title}  {logs.one_line(str(greeting[name]))}"
-            for title, name in zip(titles, greeting, strict=True)
+            f"{title}  {logs.one_line(str(greeting[name]))}" for title, name in zip(titles, greeting, strict=True)
         ]
     with contextlib.suppress(OSError):  # clients can be served even when nobody reads this
         print(*lines, sep="\n", file=sys.stderr, flush=True)

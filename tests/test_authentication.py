@@ -128,9 +128,7 @@ def test_a_private_key_is_refused_and_not_quoted(caplog: pytest.LogCaptureFixtur
     assert "c2VjcmV0" not in str(caught.value) + caplog.text
 
 
-@given(
-    st.text() | st.lists(st.sampled_from([*GOOD.values(), "from=x", " ", "\n", '"', "restrict"])).map("".join)
-)
+@given(st.text() | st.lists(st.sampled_from([*GOOD.values(), "from=x", " ", "\n", '"', "restrict"])).map("".join))
 def test_no_text_at_all_breaks_the_reader(text: str) -> None:
     for key in AuthorizedKeys.parse(text.replace("PRIVATE", "")):
         assert blob(key.type.encode()) == key.blob[: 4 + len(key.type)]
@@ -146,9 +144,7 @@ def test_no_key_blob_at_all_breaks_the_reader(octets: bytes) -> None:
 @pytest.mark.parametrize(
     "arguments", [["ed25519"], ["ecdsa", "-b256"], ["ecdsa", "-b384"], ["ecdsa", "-b521"], ["rsa", "-b2048"]]
 )
-def test_keys_made_by_openssh_are_read_with_the_fingerprint_it_shows(
-    arguments: list[str], tmp_path: Path
-) -> None:
+def test_keys_made_by_openssh_are_read_with_the_fingerprint_it_shows(arguments: list[str], tmp_path: Path) -> None:
     path = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-qN", "", "-f", path, "-t", *arguments], check=True)
     shown = subprocess.run(["ssh-keygen", "-lf", path], check=True, capture_output=True, text=True).stdout
@@ -242,9 +238,7 @@ def test_a_password_file_is_one_line_without_its_end(content: bytes, password: s
         (b"x" * 1027, "longer"),
     ],
 )
-def test_a_password_file_that_holds_no_password_is_refused(
-    content: bytes, reason: str, tmp_path: Path
-) -> None:
+def test_a_password_file_that_holds_no_password_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_bytes(content)
     path.chmod(0o600)
@@ -365,6 +359,14 @@ def test_a_nearly_right_password_takes_the_same_steps_as_a_wrong_one() -> None:
     account = Credentials("bob", "secret", KEYS)
     assert steps(account, "bob", "password", "secreT") == steps(account, "bob", "password", "Xecret")
     assert steps(account, "bob", "password", "secret") == steps(account, "bob", "password", "Xecret")
+
+
+def test_a_lookup_compares_all_keys_whichever_matches() -> None:
+    keys = AuthorizedKeys.parse("\n".join(GOOD.values()))
+    account = Credentials("bob", None, keys)
+    offers = [base64.b64encode(key.blob).decode() for key in keys] + ["AAAA"]
+    counts = {steps(account, "bob", "publickey", offer).count("compare_digest") for offer in offers}
+    assert counts == {1 + len(keys)}
 
 
 def steps(account: Credentials, user: str, method: str, parameter: str) -> list[str]:

@@ -16,8 +16,6 @@ from libsshd.version import __version__
 ROOT = Path(__file__).parents[1]
 LOCK = tomllib.loads((ROOT / "vendor" / "libssh.lock.toml").read_text())
 
-pytestmark = pytest.mark.xdist_group("packaging")  # so that the wheel is built once
-
 
 def setup(folder: Path, *command: str) -> Path:
     """Run setup.py with everything it writes below the folder; return the one result."""

@@ -57,7 +57,14 @@ class Bind:
         if bind == ffi.NULL:
             raise MemoryError
         self._b = ffi.gc(bind, lib.sshd_bind_free)
+        kinds: set[str] = set()
         for key in keys:
+            kind = key.type.partition("-nistp")[0]
+            if kind in kinds:
+                raise ValueError(
+                    f"there is a second host key of the kind {kind}; one RSA, ECDSA and Ed25519 key each"
+                )
+            kinds.add(kind)
             if lib.sshd_bind_add_key(self._b, key._k) < 0:
                 raise ValueError(f"host key of type {key.type} cannot be used: {self._error()}")
         self._set(algorithms)

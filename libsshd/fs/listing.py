@@ -72,13 +72,12 @@ def kind_of(mode: int, links: int, uid: int, gid: int) -> Kind:
 def date(mtime: int, now: float) -> bytes:
     """Twelve bytes of local time as `ls` has them: the clock for the last half year, the year for all else."""
     try:
-        t = time.localtime(mtime)
+        year, month, day, hour, minute = time.localtime(mtime)[:5]
     except (OverflowError, OSError, ValueError):
         return _NO_DATE
-    month = _MONTHS[t.tm_mon - 1]
     if 0 <= now - mtime < _HALF_YEAR:
-        return b"%b %2d %02d:%02d" % (month, t.tm_mday, t.tm_hour, t.tm_min)
-    return b"%b %2d %5d" % (month, t.tm_mday, t.tm_year)
+        return b"%b %2d %02d:%02d" % (_MONTHS[month - 1], day, hour, minute)
+    return b"%b %2d %5d" % (_MONTHS[month - 1], day, year)
 
 
 def attributes_of(stat: Stat) -> Attributes:

@@ -105,8 +105,8 @@ class Connection:
     def _run(self) -> None:
         try:
             self._serve()
-        except Exception:  # noqa: BLE001 - nothing above this could report it
-            journal.failure("a connection ended unexpectedly", self._facts)
+        except Exception as error:  # noqa: BLE001 - nothing above this could report it
+            journal.failure("a connection ended unexpectedly", error, self._facts)
         finally:
             self._services.admission.leave(self)
             self._services.ended(self)
@@ -155,6 +155,8 @@ class Connection:
                 channel = native.channel
                 try:
                     reply = self._sessions[channel].answer(native.data)
+                    if self._context.draining:
+                        reply = self._leave_when_drained(channel, reply)
                 except ProtocolError as error:
                     self._abandon(native, channel, str(error))
             elif kind == gone:
@@ -177,6 +179,12 @@ class Connection:
     def _end_when_drained(self) -> None:
         if self._context.draining and self._context.handles_open == 0:
             raise _Over(DisconnectReason.BY_APPLICATION, "The server is shutting down")
+
+    def _leave_when_drained(self, channel: int, reply: bytes) -> bytes:
+        """Queues the reply before it ends the connection: what is owed is sent on closing."""
+        self._sessions[channel].reply(reply)
+        self._end_when_drained()
+        return b""
 
     # --- events ---
 

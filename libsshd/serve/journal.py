@@ -17,6 +17,6 @@ def record(level: int, event: str, message: str, facts: Mapping[str, object] = _
         _LOGGER.log(level, message, extra={"fields": {"event": event, **facts, **known}})
 
 
-def failure(message: str, facts: Mapping[str, object] = _NOTHING, /) -> None:
+def failure(message: str, error: Exception, facts: Mapping[str, object] = _NOTHING, /) -> None:
     """Logs an exception nobody expected, with its traceback."""
-    _LOGGER.error(message, exc_info=True, extra={"fields": {"event": "internal-error", **facts}})
+    _LOGGER.error(message, exc_info=error, extra={"fields": {"event": "internal-error", **facts}})

@@ -47,10 +47,10 @@ class Listener:
 
     def stop(self) -> None:
         """Closes the listening socket; connections go on. A second call does nothing."""
-        if self._stop_write < 0:
-            return
-        os.close(self._stop_write)  # the end of the pipe is what the thread sees
-        self._stop_write = -1
+        with self._changed:
+            fd, self._stop_write = self._stop_write, -1
+        if fd >= 0:
+            os.close(fd)  # the end of the pipe is what the thread sees
         self._thread.join()
 
     @property

@@ -107,7 +107,7 @@ class Session:
             status = status_for_errno(error.errno)
             text = status_text(status) if status != Status.FAILURE else os.strerror(error.errno)
         else:
-            journal.failure(f"{operation.name} failed", self.context.facts)
+            journal.failure(f"{operation.name} failed", error, self.context.facts)
         path = getattr(request, "path", None) or getattr(request, "old_path", None)
         level = logging.DEBUG if operation.name in _UNANSWERED else logging.WARNING
         self.journal(level, "failed", "request failed", request=operation.name, path=path, status=status.name,

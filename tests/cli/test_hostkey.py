@@ -65,9 +65,8 @@ def unusable_keys(home: Path) -> dict[str, str]:
     (home / "folder").mkdir()
     (home / "large").write_bytes(b"x" * 70_000)
     (home / "dangling").symlink_to("nowhere")
-    for name, options in {"open": [], "public": []}.items():
-        subprocess.run(["ssh-keygen", "-qN", "", "-t", "ed25519", "-f", home / name, *options], check=True)
-    subprocess.run(["ssh-keygen", "-qN", "secret", "-t", "ed25519", "-f", home / "locked"], check=True)
+    for name, passphrase in {"open": "", "public": "", "locked": "secret"}.items():
+        subprocess.run(["ssh-keygen", "-qN", passphrase, "-t", "ed25519", "-f", home / name], check=True)
     for path in home.iterdir():
         if path.exists():
             path.chmod(0o600)

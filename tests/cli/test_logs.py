@@ -15,9 +15,9 @@ from libsshd_cli import logs
 HOSTILE = st.text(st.characters(codec=None)) | st.binary()
 
 
-def record(message: str = "file closed", created: float = 0.0625, **fields: object) -> logging.LogRecord:
+def record(message: str = "file closed", **fields: object) -> logging.LogRecord:
     entry = logging.LogRecord("libsshd", logging.INFO, __file__, 1, message, (), None)
-    entry.created = created
+    entry.created = 0.0625
     entry.__dict__["fields"] = fields
     return entry
 

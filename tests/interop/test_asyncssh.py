@@ -159,7 +159,6 @@ def test_limits_are_taken_from_the_server(running: Server) -> None:
     async def work(sftp: asyncssh.SFTPClient) -> None:
         limits = sftp.limits
         assert (limits.max_read_len, limits.max_write_len) == (261_120, 261_120)
-        assert limits.max_open_handles == 256
 
     session(running, work)
 

@@ -14,6 +14,9 @@ from tests.support.place import MIB, Place, noise
 from tests.support.server import Server
 
 
+REFUSED = "File already exists"  # the code is FAILURE, the text says more
+
+
 @pytest.fixture
 def sftp(transport: paramiko.Transport) -> Iterator[paramiko.SFTPClient]:
     client = transport.open_sftp_client()
@@ -98,7 +101,7 @@ def test_putfo_getfo_and_readv(sftp: paramiko.SFTPClient, place: Place) -> None:
     assert sftp.getfo(place.text("file"), back) == len(data)
     assert place.read("file") == back.getvalue() == data
     with sftp.open(place.text("file")) as file:
-        pieces = list(file.readv([(0, 10), (250_000, 100_000), (20, 1)]))
+        pieces = list(file.readv([(0, 10), (250_000, 50_000), (20, 1)]))
     assert pieces == [data[:10], data[250_000:], data[20:21]]
 
 
@@ -115,7 +118,7 @@ def test_open_modes(sftp: paramiko.SFTPClient, place: Place) -> None:
         assert file.read() == b"FIRST second"
         file.truncate(5)
         assert file.stat().st_size == 5
-    with pytest.raises(OSError, match="Failure"):
+    with pytest.raises(OSError, match=REFUSED):
         sftp.open(path, "x")
     assert place.read("file") == b"FIRST"
 
@@ -140,7 +143,7 @@ def test_changes(sftp: paramiko.SFTPClient, place: Place) -> None:
     found = sftp.stat(path)
     assert (found.st_mode, found.st_size, found.st_mtime) == (stat.S_IFREG | 0o640, 5, 1_000_000_002)
     place.write("moved", b"in the way")
-    with pytest.raises(OSError, match="Failure"):
+    with pytest.raises(OSError, match=REFUSED):
         sftp.rename(path, moved)
     sftp.posix_rename(path, moved)
     assert (place.names(), place.read("moved")) == ({b"moved"}, b"01234")

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from errno import EEXIST, EINVAL, ENOENT
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libsshd._native import HandleStats, Pipe
+from libsshd._native import EventKind, HandleStats, Pipe, Sftp
 from tests.support.stdio import Scratch
 
 from .engine import END, EOF_TEMPLATE, OK_TEMPLATE, READ_WRITE, Files, data, exchange, packet, read, write
@@ -91,7 +92,7 @@ def test_a_removed_handle_is_unknown_while_its_descriptor_stays_open(files: File
 
 def test_a_handle_can_be_removed_once(pipe: Pipe) -> None:
     pipe.sftp.handle_add(b"h", 17, READ_WRITE)
-    assert pipe.sftp.handle_remove(b"h") == HandleStats(17, 0, 0, 0)
+    assert pipe.sftp.handle_remove(b"h") == HandleStats(0, 0, 0)
     with pytest.raises(FileNotFoundError) as caught:
         pipe.sftp.handle_remove(b"h")
     assert caught.value.errno == ENOENT
@@ -108,33 +109,50 @@ def test_a_name_used_again_leads_to_the_new_file_and_counts_anew(files: Files) -
         pipe.sftp.handle_add(b"h", new.fd, READ_WRITE)
         pipe.next()
         assert output.content() == data(1, b"old") + data(2, b"NE")
-        assert pipe.sftp.handle_remove(b"h") == HandleStats(new.fd, 0, 2, 0)
+        assert pipe.sftp.handle_remove(b"h") == HandleStats(error=0, bytes_read=2, bytes_written=0)
+
+
+steps_of_a_table = st.lists(
+    st.tuples(st.booleans(), st.binary(min_size=1, max_size=2).map(lambda b: b[:1] + b[1:] * 200))
+)
 
 
 @settings(settings.get_profile("native"), max_examples=100)
-@given(st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=2).map(lambda b: b[:1] + b[1:] * 200))))
+@given(steps_of_a_table)
 def test_any_order_of_adding_and_removing_keeps_the_table_right(steps: list[tuple[bool, bytes]]) -> None:
-    with Scratch() as scratch:
-        sftp = Pipe(scratch.fd, scratch.fd, OK_TEMPLATE, EOF_TEMPLATE).sftp
+    with ExitStack() as stack:
+        targets = [stack.enter_context(Scratch(b"%d" % i)) for i in range(5)]
+        source, output = stack.enter_context(Scratch()), stack.enter_context(Scratch())
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         model: dict[bytes, int] = {}
         for number, (add, name) in enumerate(steps):
-            if add and name not in model:
-                sftp.handle_add(name, number, READ_WRITE)
-                model[name] = number
-            elif add:
-                with pytest.raises(FileExistsError):
-                    sftp.handle_add(name, number, READ_WRITE)
-            elif name in model:
-                assert sftp.handle_remove(name).fd == model.pop(name)
-            else:
-                with pytest.raises(FileNotFoundError):
-                    sftp.handle_remove(name)
-        assert {name: sftp.handle_remove(name).fd for name in model} == model
+            step_is_as_the_model(pipe.sftp, model, add, name, targets[number % 5].fd, number)
+        os.write(source.fd, b"".join(read(number, name, 0, 9) for name, number in model.items()))
+        os.lseek(source.fd, 0, os.SEEK_SET)
+        assert pipe.next() == EventKind.EOF
+        assert output.content() == b"".join(data(number, b"%d" % (number % 5)) for number in model.values())
+
+
+def step_is_as_the_model(sftp: Sftp, model: dict[bytes, int], add: bool, name: bytes, fd: int, number: int) -> None:
+    if not add and name not in model:
+        with pytest.raises(FileNotFoundError):
+            sftp.handle_remove(name)
+    elif not add:
+        sftp.handle_remove(name)
+        del model[name]
+    elif name in model:
+        with pytest.raises(FileExistsError):
+            sftp.handle_add(name, fd, READ_WRITE)
+    else:
+        sftp.handle_add(name, fd, READ_WRITE)
+        model[name] = number
 
 
 def test_hundreds_of_handles_can_be_open_and_go_in_any_order(pipe: Pipe) -> None:
     names = [b"%d" % i for i in range(1000)]
-    for number, name in enumerate(names):
-        pipe.sftp.handle_add(name, number, READ_WRITE)
-    for number in sorted(range(1000), key=lambda n: n * 7919 % 1000):
-        assert pipe.sftp.handle_remove(names[number]).fd == number
+    for name in names:
+        pipe.sftp.handle_add(name, 0, READ_WRITE)
+    for name in sorted(names, key=lambda name: int(name) * 7919 % 1000):
+        pipe.sftp.handle_remove(name)
+        with pytest.raises(FileNotFoundError):
+            pipe.sftp.handle_remove(name)

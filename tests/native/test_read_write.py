@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libsshd._native import EventKind, HandleAccess, HandleStats, Pipe, Sftp, Watch
+from libsshd._native import EventKind, HandleAccess, HandleStats, Pipe, Watch
 from tests.support.stdio import Scratch
 from tests.wire.client_encoding import frame, string, u32, u64
 
@@ -244,10 +244,6 @@ def test_a_read_from_a_handle_open_for_writing_is_left_to_python(files: Files) -
 # --- failures of the system ---
 
 
-def stats_of(sftp: list[Sftp], handle: bytes) -> HandleStats:
-    return sftp[0].handle_remove(handle)
-
-
 def test_a_failed_write_tells_its_errno_and_the_channel_goes_on(files: Files) -> None:
     files.add_descriptor(b"full", "/dev/full", os.O_RDWR, HandleAccess.WRITE)
     files.add(b"fine")
@@ -287,7 +283,7 @@ def test_the_first_error_of_a_handle_stays_and_bytes_are_counted(
 ) -> None:
     path = tmp_path / "file"
     path.touch()
-    fd = files.add_descriptor(b"h", str(path), os.O_RDWR, HandleAccess.READ | HandleAccess.WRITE)
+    files.add_descriptor(b"h", str(path), os.O_RDWR, HandleAccess.READ | HandleAccess.WRITE)
     requests = (
         write(1, b"h", 90, b"0123456789" * 2)  # only the first 10 bytes fit
         + write(2, b"h", 0, b"abc")
@@ -301,17 +297,17 @@ def test_the_first_error_of_a_handle_stays_and_bytes_are_counted(
         assert [pipe.next() for _ in range(3)] == [EventKind.FAILED, EventKind.FAILED, EventKind.EOF]
         limit_file_size(-1)
         assert output.content() == ok(2) + data(3, b"abc\0\0")
-        assert pipe.sftp.handle_remove(b"h") == HandleStats(fd, EFBIG, 5, 13)
+        assert pipe.sftp.handle_remove(b"h") == HandleStats(error=EFBIG, bytes_read=5, bytes_written=13)
     assert path.read_bytes() == b"abc" + bytes(87) + b"0123456789"
 
 
 def test_a_failed_read_does_not_count_as_the_error_of_a_handle(files: Files) -> None:
-    fd = files.add_descriptor(b"w", "/dev/null", os.O_WRONLY, HandleAccess.READ)
+    files.add_descriptor(b"w", "/dev/null", os.O_WRONLY, HandleAccess.READ)
     with Scratch(read(1, b"w", 0, 1)) as source, Scratch() as output:
         pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
         assert pipe.next() == EventKind.FAILED
-        assert pipe.sftp.handle_remove(b"w") == HandleStats(fd, 0, 0, 0)
+        assert pipe.sftp.handle_remove(b"w") == HandleStats(0, 0, 0)
 
 
 # --- requests that Python wants to see ---

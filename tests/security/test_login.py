@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from libsshd import SFTPServer, SSHUserAuthRequest
 from tests.security.conftest import Serve
@@ -33,8 +35,6 @@ RSA_KEY = rsa.generate_private_key(65537, 2048)
 
 
 def openssh_blob(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> bytes:
-    import base64
-
     line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return base64.b64decode(line.split()[1])
 
@@ -223,8 +223,6 @@ def test_a_good_proof_is_accepted_after_all_the_wrong_ones(serve: Serve) -> None
 
 @pytest.mark.parametrize(("hash_", "named"), [(hashes.SHA1(), b"ssh-rsa"), (hashes.SHA1(), b"rsa-sha2-512")])
 def test_rsa_with_sha1_lets_nobody_in(serve: Serve, hash_: hashes.HashAlgorithm, named: bytes) -> None:
-    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-
     def accept(event: SSHUserAuthRequest) -> None:
         event.accept = event.auth_method == "publickey"
 
@@ -302,8 +300,6 @@ def test_a_user_name_of_64_kib_or_of_wild_bytes_is_only_a_failure(server: SFTPSe
 
 def make_certificate(directory: Path) -> tuple[Ed25519PrivateKey, bytes]:
     """A key and a valid certificate for it, by an authority nobody knows."""
-    import base64
-
     for name in ("authority", "user"):
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / name], check=True, timeout=60
@@ -350,4 +346,4 @@ def test_handlers_see_the_offered_key_before_any_proof_and_only_a_proof_logs_in(
         assert asked == ["publickey"]
         peer.send(message(Message.CHANNEL_OPEN, string(b"session"), u32(0), u32(1 << 20), u32(1 << 15)))
         gone = peer.end()
-    assert gone.reason != 11, "the connection ends for the early channel, not by a timeout"
+    assert gone.reason != 11, "the early channel ends it, not a deadline"

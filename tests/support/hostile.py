@@ -131,6 +131,11 @@ class Wire:
     def close(self) -> None:
         self.sock.close()
 
+    def reset(self) -> None:
+        """Closes without a farewell: the server gets RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
     def seal(self, payload: bytes) -> bytes:
         """The bytes of a packet; every packet that is sealed must be sent, in this order."""
         aligned = 1 + len(payload) if self._out else 5 + len(payload)
@@ -154,7 +159,7 @@ class Wire:
     def send(self, *payloads: bytes) -> None:
         self.send_bytes(b"".join(map(self.seal, payloads)))
 
-    def flood(self, payload: bytes, size: int, *, patience: float = 1.0) -> bool:
+    def flood(self, payload: bytes, size: int, *, patience: float = 0.5) -> bool:
         """Sends `payload` until `size` bytes have left; False when the server took nothing for `patience` seconds."""
         batch = max(1, (64 * 1024) // (len(payload) + 32))
         while size > 0:

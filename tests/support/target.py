@@ -45,6 +45,7 @@ class Target:
         self.root.mkdir()
         settings = {"root_directory": str(self.root), "local_host": "127.0.0.1", "local_port": 0} | settings
         self._log = directory / "stderr"
+        self._seen = 0
         with open(self._log, "wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.target", json.dumps(settings)],
@@ -57,6 +58,12 @@ class Target:
     @property
     def log(self) -> str:
         return self._log.read_text(errors="backslashreplace")
+
+    def crash(self) -> str:
+        """The last exception that was logged since this was last asked, "" for none."""
+        new = self.log[self._seen :]
+        self._seen += len(new)
+        return new[new.rindex("Traceback") :][:3000] if "Traceback" in new else ""
 
     def order(self, what: str) -> None:
         """"rekey" or "disconnect"; returns when it has been passed on."""
