@@ -34,8 +34,9 @@ def version_line() -> str:
     """Return e.g. "libsshd 0.1.0 (libssh 0.12.2, OpenSSL 3.0.17)"."""
     import libsshd
 
-    parts = ", ".join(f"{name} {version}" for name, version in libsshd.library_versions().items())
-    return f"libsshd {libsshd.__version__} ({parts})"
+    # libssh appends the libraries it was built with: 0.12.2/openssl/zlib.
+    numbers = {name: version.partition("/")[0] for name, version in libsshd.library_versions().items()}
+    return f"libsshd {libsshd.__version__} ({', '.join(f'{name} {number}' for name, number in numbers.items())})"
 
 
 def build_parser() -> argparse.ArgumentParser:

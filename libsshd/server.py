@@ -96,16 +96,17 @@ class SFTPServer:
         With a `drain_timeout` (seconds), files that are open may be finished so long, and nothing new is opened.
         A second call, from any thread, ends the wait of the first at once.
         """
-        self._hurry.set() if drain_timeout <= 0 else None
+        if drain_timeout <= 0:
+            self._hurry.set()
         listener = self._listener
         if listener is None:
             return
         listener.stop()
         listener.drain(drain_timeout, self._hurry.is_set)
         self._listener = None
-        if self._fs is not None:
-            self._fs.close()
-            self._fs = None
+        fs, self._fs = self._fs, None
+        if fs is not None:
+            fs.close()
 
     def serve_forever(self) -> None:
         """Starts listening unless it does, and returns once somebody has called `shutdown()`."""

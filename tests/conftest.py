@@ -29,9 +29,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return Keys(tmp_path_factory.mktemp("keys"))
 
 
-def _begin(
-    stack: ExitStack, factory: pytest.TempPathFactory, keys: Keys, *options: str, **more: Any
-) -> Server:
+def _begin(stack: ExitStack, factory: pytest.TempPathFactory, keys: Keys, *options: str, **more: Any) -> Server:
     started = start(factory.mktemp("server"), keys, *options, **more)
     stack.callback(started.stop)
     return started

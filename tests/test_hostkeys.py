@@ -82,7 +82,7 @@ def test_what_is_no_key_is_refused_with_a_sentence(tmp_path: Path, content: byte
 
 
 def test_a_directory_is_no_key(tmp_path: Path) -> None:
-    with pytest.raises(OSError):  # noqa: PT011 - the kernel's own word for it
+    with pytest.raises(OSError):
         HostKey.from_file(tmp_path)
 
 

@@ -33,14 +33,28 @@ typedef struct {
 } sshd_event;
 
 typedef struct {
-    int error; /* the first errno a WRITE met, 0 if none */
+    int error; /* the first errno that a WRITE met, 0 if none */
     uint64_t bytes_read;
     uint64_t bytes_written;
 } sshd_handle_stats;
 
+/* A change of the handle table. It is written here and carried out by the next call that serves: a call of its own
+ * would cost every OPEN and CLOSE another turn of Python's lock. */
+typedef struct {
+    int action; /* SSHD_ORDER_...; 0 when there is none */
+    int fd;
+    int access;
+    size_t length;
+    uint8_t name[256];
+    sshd_handle_stats *stats; /* written while the file is served; the caller's until the handle is removed */
+} sshd_order;
+
+#define SSHD_ORDER_ADD 1
+#define SSHD_ORDER_REMOVE 2
+
 typedef struct sshd_sftp sshd_sftp;
-int sshd_sftp_handle_add(sshd_sftp *s, const uint8_t *name, size_t length, int fd, int flags);
-int sshd_sftp_handle_remove(sshd_sftp *s, const uint8_t *name, size_t length, sshd_handle_stats *stats);
+sshd_order *sshd_sftp_order(sshd_sftp *s);
+int sshd_sftp_obey(sshd_sftp *s);
 int sshd_sftp_reply(sshd_sftp *s, const uint8_t *packet, size_t length);
 int sshd_sftp_watch(sshd_sftp *s, int mask);
 /* --- end sftp.c --- */

@@ -16,7 +16,10 @@ def _text(value: object) -> str:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries underneath, by name."""
-    return {"libssh": _text(lib.sshd_libssh_version()), "OpenSSL": _text(lib.sshd_openssl_version())}
+    return {
+        "libssh": _text(lib.sshd_libssh_version()).partition("/")[0],
+        "OpenSSL": _text(lib.sshd_openssl_version()),
+    }
 
 
 @dataclass(slots=True, frozen=True)

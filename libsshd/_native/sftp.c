@@ -51,12 +51,12 @@ static sshd_handle *handle_find(sshd_sftp *s, const uint8_t *name, size_t length
     return NULL;
 }
 
-int sshd_sftp_handle_add(sshd_sftp *s, const uint8_t *name, size_t length, int fd, int flags) {
+static int handle_add(sshd_sftp *s, const sshd_order *o) {
     sshd_handle *h;
 
-    if (length == 0 || length > SSHD_HANDLE_NAME_MAX)
+    if (o->length == 0 || o->length > SSHD_HANDLE_NAME_MAX)
         return -EINVAL;
-    if (handle_find(s, name, length) != NULL)
+    if (handle_find(s, o->name, o->length) != NULL)
         return -EEXIST;
     if (s->handle_count == s->handle_size) {
         size_t size = s->handle_size ? s->handle_size * 2 : 4;
@@ -66,29 +66,40 @@ int sshd_sftp_handle_add(sshd_sftp *s, const uint8_t *name, size_t length, int f
         s->handles = handles;
         s->handle_size = size;
     }
-    h = calloc(1, sizeof *h + length);
+    h = malloc(sizeof *h + o->length);
     if (h == NULL)
         return -ENOMEM;
-    h->fd = fd;
-    h->flags = flags;
-    h->length = length;
-    memcpy(h->name, name, length);
+    h->fd = o->fd;
+    h->access = o->access;
+    h->stats = o->stats;
+    h->length = o->length;
+    memcpy(h->name, o->name, o->length);
     s->last = s->handle_count;
     s->handles[s->handle_count++] = h;
     return 0;
 }
 
-int sshd_sftp_handle_remove(sshd_sftp *s, const uint8_t *name, size_t length, sshd_handle_stats *stats) {
-    sshd_handle *h = handle_find(s, name, length);
+static int handle_remove(sshd_sftp *s, const sshd_order *o) {
+    sshd_handle *h = o->length > SSHD_HANDLE_NAME_MAX ? NULL : handle_find(s, o->name, o->length);
 
     if (h == NULL)
         return -ENOENT;
-    stats->error = h->error;
-    stats->bytes_read = h->bytes_read;
-    stats->bytes_written = h->bytes_written;
     s->handles[s->last] = s->handles[--s->handle_count];
     free(h);
     return 0;
+}
+
+sshd_order *sshd_sftp_order(sshd_sftp *s) {
+    return &s->order;
+}
+
+int sshd_sftp_obey(sshd_sftp *s) {
+    int action = s->order.action;
+
+    s->order.action = 0;
+    if (action == SSHD_ORDER_ADD)
+        return handle_add(s, &s->order);
+    return action == SSHD_ORDER_REMOVE ? handle_remove(s, &s->order) : 0;
 }
 
 int sshd_sftp_watch(sshd_sftp *s, int mask) {
@@ -132,7 +143,7 @@ static int serve_read(sshd_sftp *s, const uint8_t *payload, size_t length, sshd_
     ssize_t n;
     int rc;
 
-    if (c.bad || (h = handle_find(s, name, name_length)) == NULL || !(h->flags & SSHD_HANDLE_READ) || offset > INT64_MAX)
+    if (c.bad || (h = handle_find(s, name, name_length)) == NULL || !(h->access & SSHD_HANDLE_READ) || offset > INT64_MAX)
         return HOT_LEFT_TO_PYTHON;
     if (s->discard)
         return HOT_ANSWERED;
@@ -154,7 +165,7 @@ static int serve_read(sshd_sftp *s, const uint8_t *payload, size_t length, sshd_
     sshd_put_u32(reply + 5, request_id);
     sshd_put_u32(reply + 9, (uint32_t)n);
     s->out.end += (size_t)n + 13;
-    h->bytes_read += (uint64_t)n;
+    h->stats->bytes_read += (uint64_t)n;
     return HOT_ANSWERED;
 }
 
@@ -166,7 +177,7 @@ static int write_all(sshd_handle *h, const uint8_t *data, size_t length, uint64_
             continue;
         if (n <= 0)
             return n < 0 ? errno : EIO;
-        h->bytes_written += (uint64_t)n;
+        h->stats->bytes_written += (uint64_t)n;
         data += n;
         length -= (size_t)n;
         offset += (uint64_t)n;
@@ -184,13 +195,13 @@ static int serve_write(sshd_sftp *s, const uint8_t *payload, size_t length, sshd
     sshd_handle *h;
     int error;
 
-    if (c.bad || (h = handle_find(s, name, name_length)) == NULL || !(h->flags & SSHD_HANDLE_WRITE) ||
+    if (c.bad || (h = handle_find(s, name, name_length)) == NULL || !(h->access & SSHD_HANDLE_WRITE) ||
         offset > (uint64_t)INT64_MAX - count)
         return HOT_LEFT_TO_PYTHON;
     error = write_all(h, data, count, offset);
     if (error) {
-        if (h->error == 0)
-            h->error = error;
+        if (h->stats->error == 0)
+            h->stats->error = error;
         return fail(e, request_id, error, SSHD_HANDLE_WRITE, name, name_length);
     }
     return reply_status(s, s->ok, s->ok_length, request_id);
@@ -215,8 +226,11 @@ void sshd_sftp_done(sshd_sftp *s) {
 
 int sshd_sftp_serve(sshd_sftp *s, size_t budget, sshd_event *e) {
     uint64_t limit = s->consumed + budget;
+    int obeyed = sshd_sftp_obey(s);
 
     sshd_sftp_done(s);
+    if (obeyed < 0)
+        return obeyed;
     for (;;) {
         sshd_cursor c = {sshd_buffer_head(&s->in), sshd_buffer_length(&s->in), 0};
         uint32_t length = sshd_cursor_u32(&c);

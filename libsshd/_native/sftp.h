@@ -17,10 +17,8 @@
 
 typedef struct {
     int fd;
-    int flags;
-    int error;
-    uint64_t bytes_read;
-    uint64_t bytes_written;
+    int access;
+    sshd_handle_stats *stats;
     size_t length;
     uint8_t name[];
 } sshd_handle;
@@ -33,6 +31,7 @@ struct sshd_sftp {
     uint64_t consumed; /* bytes of `in` that were served, ever */
     _Atomic int watch;
     int discard; /* nobody takes the replies any more */
+    sshd_order order;
     sshd_handle **handles;
     size_t handle_count;
     size_t handle_size;

@@ -2,6 +2,8 @@
 
 import os
 from enum import IntEnum, IntFlag
+from errno import EEXIST, EINVAL, ENOENT
+from functools import partial
 from typing import Any, NamedTuple
 
 from ._core import ffi, lib
@@ -22,6 +24,11 @@ class EventKind(IntEnum):
     DEADLINE = lib.SSHD_EVENT_DEADLINE
     STALLED = lib.SSHD_EVENT_STALLED
     GONE = lib.SSHD_EVENT_GONE
+
+
+_HANDLE_MAX = 256
+_ADD, _REMOVE = int(lib.SSHD_ORDER_ADD), int(lib.SSHD_ORDER_REMOVE)
+_new_stats = partial(ffi.new, ffi.typeof("sshd_handle_stats *"))
 
 
 class HandleAccess(IntFlag):
@@ -57,12 +64,13 @@ def check(result: int) -> int:
 class Sftp:
     """One channel's engine. Valid as long as the connection or pipe it came from keeps the channel."""
 
-    __slots__ = ("_owner", "_s", "_stats")
+    __slots__ = ("_order", "_owner", "_s", "_stats")
 
     def __init__(self, owner: object, sftp: Any) -> None:
         self._owner = owner  # keeps the memory alive
         self._s = sftp
-        self._stats = ffi.new("sshd_handle_stats *")
+        self._order = lib.sshd_sftp_order(sftp)
+        self._stats: dict[bytes, Any] = {}
 
     def handle_add(self, handle: bytes, fd: int, access: int) -> None:
         """READ and WRITE on `handle` are served in C from now on, as far as `access` (HandleAccess bits) goes.
@@ -70,7 +78,16 @@ class Sftp:
         Raises:
             OSError: EEXIST when the handle is in use, EINVAL when it is empty or above 256 bytes.
         """
-        check(lib.sshd_sftp_handle_add(self._s, handle, len(handle), fd, access))
+        if not 0 < len(handle) <= _HANDLE_MAX:
+            raise OSError(EINVAL, os.strerror(EINVAL))
+        if handle in self._stats:
+            raise OSError(EEXIST, os.strerror(EEXIST))
+        self._stats[handle] = stats = _new_stats()
+        order = self._place(handle)
+        order.fd = fd
+        order.access = access
+        order.stats = stats
+        order.action = _ADD
 
     def handle_remove(self, handle: bytes) -> HandleStats:
         """Forgets `handle`; the descriptor stays open.
@@ -78,9 +95,20 @@ class Sftp:
         Raises:
             OSError: ENOENT when there is no such handle.
         """
-        stats = self._stats
-        check(lib.sshd_sftp_handle_remove(self._s, handle, len(handle), stats))
+        stats = self._stats.pop(handle, None)
+        if stats is None:
+            raise OSError(ENOENT, os.strerror(ENOENT))
+        self._place(handle).action = _REMOVE
         return HandleStats(stats.error, stats.bytes_read, stats.bytes_written)
+
+    def _place(self, handle: bytes) -> Any:
+        """The order, free and with the handle's name in it."""
+        order = self._order
+        if order.action:
+            check(lib.sshd_sftp_obey(self._s))
+        order.length = len(handle)
+        ffi.memmove(order.name, handle, len(handle))
+        return order
 
     def reply(self, packet: bytes) -> None:
         """Queues an encoded reply behind those already queued."""

@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--servers", type=server_names, default=servers, metavar="NAME,...", help=", ".join(servers))
     counts = {
         "runs": (7, "rounds per row"),
-        "peer-runs": (3, "rounds of asyncssh and paramiko per row"),
+        "peer-runs": (2, "rounds of asyncssh and paramiko per row"),
         "memory-runs": (3, "rounds of the memory rows (asyncssh and paramiko: one)"),
         "size": (1024, "MiB of the large file"),
         "peer-size": (1024, "MiB of it for asyncssh and paramiko; a smaller one is scaled up, and said so"),

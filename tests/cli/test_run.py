@@ -171,9 +171,15 @@ def test_in_json_every_line_is_an_object_and_the_greeting_is_one_of_them(command
 
 
 def test_the_descriptor_limit_is_raised_to_what_the_system_grants(command: Command) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    running = command.serve()
-    assert resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    line = f"ulimit -Sn 100; ulimit -Hn 300; exec {shlex.join(PROGRAM)} run --port 0"
+    with subprocess.Popen(
+        ["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=command.environment, bufsize=0
+    ) as process:
+        try:
+            assert first_line(process, DEADLINE).startswith(b"sftp://")
+            assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (300, 300)
+        finally:
+            process.terminate()
 
 
 # --- the log ---

@@ -61,9 +61,7 @@ def test_every_key_type_logs_in(kind: str, running: Server) -> None:
     "cipher",
     ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr"],
 )
-def test_keys_change_in_the_middle_of_transfers(
-    cipher: str, running: Server, place: Place, tmp_path: Path
-) -> None:
+def test_keys_change_in_the_middle_of_transfers(cipher: str, running: Server, place: Place, tmp_path: Path) -> None:
     data = noise(4 * MIB + 9)
     (tmp_path / "source").write_bytes(data)
 
@@ -84,9 +82,9 @@ def test_blocks_and_requests_in_flight(
     (tmp_path / "source").write_bytes(data)
 
     async def work(sftp: asyncssh.SFTPClient) -> None:
-        flight = {"block_size": block, "max_requests": requests}
-        await sftp.put(tmp_path / "source", place.text("file"), **flight)
-        await sftp.get(place.text("file"), tmp_path / "back", **flight)
+        source, file, back = tmp_path / "source", place.text("file"), tmp_path / "back"
+        await sftp.put(source, file, block_size=block, max_requests=requests)
+        await sftp.get(file, back, block_size=block, max_requests=requests)
 
     session(running, work)
     assert place.read("file") == (tmp_path / "back").read_bytes() == data
@@ -183,7 +181,8 @@ def test_requests_of_many_tasks_share_a_channel(running: Server, place: Place) -
             await file.write(noise(10_000, number))
         await sftp.rename(path, path + ".done")
         async with sftp.open(path + ".done", "rb") as file:
-            assert await file.read() == noise(10_000, number)
+            content: object = await file.read()
+        assert content == noise(10_000, number)
 
     async def work(sftp: asyncssh.SFTPClient) -> None:
         await asyncio.gather(*(one(sftp, number) for number in range(150)))

@@ -90,11 +90,15 @@ def test_two_channels_transfer_in_opposite_directions(running: Server, place: Pl
     (tmp_path / "up").write_bytes(up)
 
     async def whole() -> None:
-        async with asyncio.timeout(DEADLINE), asyncssh_connection(running) as connection:
-            async with connection.start_sftp_client() as one, connection.start_sftp_client() as two:
-                await asyncio.gather(
-                    one.get(place.text("down"), tmp_path / "down"), two.put(tmp_path / "up", place.text("up"))
-                )
+        async with (
+            asyncio.timeout(DEADLINE),
+            asyncssh_connection(running) as connection,
+            connection.start_sftp_client() as one,
+            connection.start_sftp_client() as two,
+        ):
+            await asyncio.gather(
+                one.get(place.text("down"), tmp_path / "down"), two.put(tmp_path / "up", place.text("up"))
+            )
 
     asyncio.run(whole())
     assert (tmp_path / "down").read_bytes() == down
@@ -129,7 +133,7 @@ def test_a_channel_closed_with_unread_data_does_not_hold_up_another(running: Ser
     transport.close()
 
 
-WISHES: dict[str, Callable[[paramiko.Channel], None]] = {
+WISHES: dict[str, Callable[[paramiko.Channel], object]] = {
     "exec": lambda channel: channel.exec_command("id"),
     "exec of the old scp": lambda channel: channel.exec_command("scp -f /file"),
     "shell": lambda channel: channel.invoke_shell(),

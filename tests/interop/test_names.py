@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import SCP, AsyncSSH, Client, Curl, Libssh2, LFTP, OpenSSH, Paramiko, sftp_quote
+from tests.support.client import LFTP, SCP, AsyncSSH, Client, Curl, Libssh2, OpenSSH, Paramiko, sftp_quote
 from tests.support.place import Place
 from tests.support.rawsftp import CREAT, NO_ATTRIBUTES, READ, WRITE, Code, RawSFTP, Type, string, u32
 from tests.support.server import Server
@@ -19,7 +19,7 @@ NAMES = {
     "unicode": "ünïcode-日本語-\N{GRINNING FACE}".encode(),
     "combining": "e\N{COMBINING ACUTE ACCENT}".encode(),
     "dash": b"-rf",
-    "quotes": b"it's \"quoted\"",
+    "quotes": b'it\'s "quoted"',
     "pattern": b"a*b?[c]{d}",
     "backslash": b"back\\slash\\",
     "percent": b"100%20#&;$HOME|`id`",
@@ -86,7 +86,7 @@ def test_the_long_name_ends_with_the_name_and_is_utf8_where_the_name_is(
     name: str, raw: RawSFTP, place: Place
 ) -> None:
     place.write(NAMES[name], b"")
-    ((long, _),) = [(long, attributes) for entry, long, attributes in raw.listing(place.remote) if entry == NAMES[name]]
+    (long,) = [long for entry, long, _ in raw.listing(place.remote) if entry == NAMES[name]]
     assert long.startswith(b"-rw-")
     if name == "not utf-8":
         return

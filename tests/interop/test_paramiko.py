@@ -13,7 +13,6 @@ import pytest
 from tests.support.place import MIB, Place, noise
 from tests.support.server import Server
 
-
 REFUSED = "File already exists"  # the code is FAILURE, the text says more
 
 
@@ -170,7 +169,9 @@ def test_chdir_and_getcwd(sftp: paramiko.SFTPClient, place: Place) -> None:
         assert file.read() == b"content"
 
 
-def test_a_rekey_asked_for_by_the_client(transport: paramiko.Transport, sftp: paramiko.SFTPClient, place: Place) -> None:
+def test_a_rekey_asked_for_by_the_client(
+    transport: paramiko.Transport, sftp: paramiko.SFTPClient, place: Place
+) -> None:
     data = noise(3 * MIB)
     place.write("file", data)
     with sftp.open(place.text("file")) as file:

@@ -104,8 +104,8 @@ def test_a_rate_limit_does_not_disturb(scp: SCP, place: Place, tmp_path: Path) -
 def test_the_old_protocol_is_refused_without_a_hang(running: Server, place: Place, tmp_path: Path) -> None:
     """-O runs a program on the server, which we never do."""
     place.write("file", b"content")
-    argv = ["scp", "-O", *ssh_options(running), "-oBatchMode=yes", SCP(running).remote(place.at("file")), tmp_path]
-    done = attempt(argv, home=running.home)
+    options, remote = ssh_options(running), SCP(running).remote(place.at("file"))
+    done = attempt(["scp", "-O", *options, "-oBatchMode=yes", remote, tmp_path], home=running.home)
     assert done.returncode != 0
     assert list(tmp_path.iterdir()) == []
 

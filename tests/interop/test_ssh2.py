@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import ssh2.exceptions
-import ssh2.sftp as flags
 import ssh2.session
+import ssh2.sftp as flags
 
 from tests.support.client import Libssh2
 from tests.support.connection import tcp

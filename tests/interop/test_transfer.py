@@ -66,7 +66,7 @@ def test_a_shorter_upload_leaves_nothing_of_the_longer_file(
 @pytest.fixture
 def wide() -> Iterator[Path]:
     """A directory for gigabytes: in memory where there is room."""
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     room = memory.is_dir() and shutil.disk_usage(memory).free > 4 * GIB and os.access(memory, os.W_OK)
     with tempfile.TemporaryDirectory(dir=memory if room else None) as directory:
         if shutil.disk_usage(directory).free < 3 * GIB:
@@ -78,8 +78,7 @@ def wide() -> Iterator[Path]:
 def test_one_gibibyte_goes_there_and_back(wide: Path, server: Callable[..., Server]) -> None:
     source, back = wide / "source", wide / "back"
     with open(source, "wb") as stream:
-        for number in range(GIB // MIB):
-            stream.write(noise(MIB, number))
+        stream.writelines(noise(MIB, number) for number in range(GIB // MIB))
     expected = sha256(source)
     (wide / "root").mkdir()
     sftp = OpenSSH(server(root=wide / "root"))
@@ -151,9 +150,7 @@ def channel_to(server: Server, stack: ExitStack) -> Stream:
 
 
 @pytest.mark.parametrize("client", ["paramiko", "ssh"])
-def test_reads_that_nobody_takes_cost_no_memory(
-    client: str, server: Callable[..., Server], tmp_path: Path
-) -> None:
+def test_reads_that_nobody_takes_cost_no_memory(client: str, server: Callable[..., Server], tmp_path: Path) -> None:
     """1 GiB is asked for and nothing taken: the server must stop to read, not pile up replies."""
     running, requests = server(), 4096
     data = noise(BLOCK)
@@ -221,9 +218,7 @@ def test_a_client_that_vanishes_leaves_no_descriptor(
         assert (running.root / "upload0").read_bytes() == b"acknowledged"
 
 
-def test_a_killed_sftp_upload_leaves_a_beginning_of_the_file(
-    server: Callable[..., Server], tmp_path: Path
-) -> None:
+def test_a_killed_sftp_upload_leaves_a_beginning_of_the_file(server: Callable[..., Server], tmp_path: Path) -> None:
     running = server()
     data = noise(8 * MIB)
     raw = RawSFTP(pipe_to(running)).init()
@@ -263,13 +258,8 @@ def test_openssh_fills_a_pipe_of_many_small_reads(running: Server, place: Place,
     place.write("file", data)
     sftp = OpenSSH(running)
     for block, flight in ((1000, 256), (32768, 1), (BLOCK, 64)):
-        back = tmp_path / f"back{block}"
-        sftp.batch(
-            b"get " + sftp_quote(place.at("file")) + b" " + sftp_quote(back), options=("-B", str(block), "-R", str(flight))
-        )
+        back, options = tmp_path / f"back{block}", ("-B", str(block), "-R", str(flight))
+        sftp.batch(b"get " + sftp_quote(place.at("file")) + b" " + sftp_quote(back), options=options)
         assert back.read_bytes() == data
-        sftp.batch(
-            b"put " + sftp_quote(back) + b" " + sftp_quote(place.at(back.name)),
-            options=("-B", str(block), "-R", str(flight)),
-        )
+        sftp.batch(b"put " + sftp_quote(back) + b" " + sftp_quote(place.at(back.name)), options=options)
         assert place.read(back.name) == data

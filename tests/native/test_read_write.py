@@ -301,6 +301,18 @@ def test_the_first_error_of_a_handle_stays_and_bytes_are_counted(
     assert path.read_bytes() == b"abc" + bytes(87) + b"0123456789"
 
 
+def test_a_later_error_of_another_kind_does_not_replace_the_first(files: Files) -> None:
+    fd = files.add_descriptor(b"h", "/dev/full", os.O_WRONLY, HandleAccess.WRITE)
+    blind = files.add_descriptor(b"unused", "/dev/zero", os.O_RDONLY, HandleAccess.READ)
+    with Scratch(write(1, b"h", 0, b"x") * 2) as source, Scratch() as output:
+        pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+        files.register(pipe.sftp)
+        assert (pipe.next(), pipe.error) == (EventKind.FAILED, ENOSPC)
+        os.dup2(blind, fd)
+        assert (pipe.next(), pipe.error) == (EventKind.FAILED, EBADF)
+        assert pipe.sftp.handle_remove(b"h").error == ENOSPC
+
+
 def test_a_failed_read_does_not_count_as_the_error_of_a_handle(files: Files) -> None:
     files.add_descriptor(b"w", "/dev/null", os.O_WRONLY, HandleAccess.READ)
     with Scratch(read(1, b"w", 0, 1)) as source, Scratch() as output:

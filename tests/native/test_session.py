@@ -244,7 +244,6 @@ def test_a_read_from_a_file_open_for_writing_is_denied_and_the_channel_goes_on(c
     assert (root / "f").read_bytes() == b"Content"
 
 
-@pytest.mark.xfail(reason="such a file is opened, but its handle allows nothing")
 def test_a_file_opened_without_flags_is_open_for_reading(client: RawSFTP, root: Path) -> None:
     (root / "f").write_bytes(b"content")
     handle = client.open(b"/f", 0)
@@ -253,7 +252,6 @@ def test_a_file_opened_without_flags_is_open_for_reading(client: RawSFTP, root: 
     assert client.shut(handle) == Code.OK
 
 
-@pytest.mark.xfail(reason="the descriptor is for reading, its handle for writing")
 def test_a_write_to_a_file_opened_for_appending_alone_is_denied_or_appended(client: RawSFTP, root: Path) -> None:
     (root / "f").write_bytes(b"content")
     reply = client.ask(Type.OPEN, string(b"/f"), u32(APPEND), NO_ATTRIBUTES)
@@ -368,11 +366,7 @@ WATCHES = pytest.mark.parametrize(
     "watch",
     [
         pytest.param(Watch.NOTHING, id="core"),
-        pytest.param(
-            Watch.WRITE,
-            id="python",
-            marks=pytest.mark.xfail(reason="Python keeps no error of a WRITE"),
-        ),
+        pytest.param(Watch.WRITE, id="python"),
     ],
 )
 

@@ -1,8 +1,7 @@
-"""Servers under attack: one inside the test's process, or one in a process of its own."""
+"""Servers under attack inside the process of the tests, and their clients."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,12 +15,9 @@ from libsshd.serve.connection import Connection
 from tests.support.account import let_in
 from tests.support.command import wait_until
 from tests.support.hostile import Peer
-from tests.support.target import Target
+from tests.support.rawsftp import RawSFTP, Type, string, u32
 
 Serve = Callable[..., SFTPServer]
-Spawn = Callable[..., Target]
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -68,18 +64,20 @@ def peer(server: SFTPServer) -> Iterator[Peer]:
 
 
 @pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Spawn]:
-    """Starts a server in a process of its own: `spawn(out_buffer_size=16384)`."""
-    with ExitStack() as stack:
+def guest(peer: Peer) -> Peer:
+    """`peer` logged in, without a channel."""
+    return peer.login()
 
-        def begin(**settings: Any) -> Target:
-            directory = tmp_path / f"target{next(_numbers)}"
-            directory.mkdir()
-            target = Target(directory, **settings)
-            stack.callback(target.stop)
-            return target
 
-        yield begin
+def usable(peer: Peer) -> None:
+    """The connection still serves."""
+    assert RawSFTP(peer.sftp()).init().stat(b"/").permissions is not None
+
+
+def stat_packet(number: int) -> bytes:
+    """A whole packet: STAT of the root."""
+    body = bytes([Type.STAT]) + u32(number) + string(b"/")
+    return u32(len(body)) + body
 
 
 def connections(server: SFTPServer) -> list[Connection]:

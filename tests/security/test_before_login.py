@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -14,18 +14,9 @@ from libsshd import SFTPServer
 from tests.security.conftest import Serve, connections, wait_for_connections
 from tests.support.account import KEY
 from tests.support.command import wait_until
-from tests.support.hostile import (
-    HOST,
-    Gone,
-    Message,
-    Peer,
-    auth_request,
-    key_blob,
-    message,
-    offer,
-    password_request,
-)
+from tests.support.hostile import Peer, auth_request, key_blob, offer, password_request
 from tests.support.rawsftp import NO_ATTRIBUTES, string, u32
+from tests.support.sshwire import HOST, Gone, Message, message
 
 SENTINEL = message(200)
 """Has no meaning: a server that goes on says so."""
@@ -131,16 +122,12 @@ def known(number: int) -> bool:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_channel_with_a_file_at_once_is_not_served_before_login(
-    serve: Serve, root: Path, state: str
-) -> None:
+def test_a_channel_with_a_file_at_once_is_not_served_before_login(serve: Serve, root: Path, state: str) -> None:
     server = serve()
     with STATES[state](Peer(server.local_port)) as peer:
-        try:
+        with suppress(Gone):
             for number in (Message.CHANNEL_OPEN, Message.CHANNEL_REQUEST, Message.CHANNEL_DATA):
                 peer.send(message(number, FIELDS[number]))
-        except Gone:
-            pass
         gone = peer.end()
     assert gone.reason is None or gone.reason in (2, 3)
     assert list(root.iterdir()) == []
@@ -148,10 +135,8 @@ def test_a_channel_with_a_file_at_once_is_not_served_before_login(
 
 def test_a_password_before_the_service_was_asked_for_lets_nobody_in(peer: Peer) -> None:
     peer.connect().send(password_request(b"alice", b"Open-Sesame.7"))
-    try:
+    with suppress(Gone):
         assert peer.answer()[0] != Message.USERAUTH_SUCCESS
-    except Gone:
-        pass
 
 
 @pytest.mark.parametrize("name", [b"", b"ssh-connection", b"ssh-userauth\0", b"x" * 30_000])
@@ -220,10 +205,8 @@ RUBBISH = {
 @pytest.mark.parametrize("kind", RUBBISH)
 def test_rubbish_ends_the_connection_at_once(server: SFTPServer, kind: str) -> None:
     with Peer(server.local_port) as peer:
-        try:
+        with suppress(Gone):
             peer.send_bytes(RUBBISH[kind])
-        except Gone:
-            pass
         wait_for_connections(server, 0, deadline=10.0)
 
 

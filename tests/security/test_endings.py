@@ -7,7 +7,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,10 @@ import pytest
 from libsshd import SFTPServer, SSHUserAuthRequest
 from tests.security.conftest import Serve, connections, wait_for_connections
 from tests.support.command import wait_until
-from tests.support.hostile import Gone, Message, Peer, message, password_request
+from tests.support.hostile import Peer, password_request
 from tests.support.rawsftp import CREAT, READ, WRITE, Code, RawSFTP, Type, string, u32, u64
+from tests.support.sshwire import Gone, Message, message
+from tests.support.target import rekey
 
 SMALL = {"out_buffer_size": 16_384, "in_buffer_size": 65_536}
 FLOOD = 64 << 20
@@ -82,10 +84,8 @@ def test_the_stall_limit_ends_a_client_that_never_reads(serve: Serve, choke: Cal
     server = serve(stall_timeout=0.5, **SMALL)
     with Peer(server.local_port) as idle, hard_of_hearing(server) as peer:
         sftp = RawSFTP(idle.login().sftp()).init()
-        try:
+        with suppress(Gone):  # while it still sent
             choke(peer)
-        except Gone:
-            pass  # while it still sent
         wait_for_connections(server, 1, deadline=PROMPT)
         sftp.stat(b"/")  # whom nothing is owed may be idle
 
@@ -93,10 +93,8 @@ def test_the_stall_limit_ends_a_client_that_never_reads(serve: Serve, choke: Cal
 def test_the_login_deadline_ends_a_client_that_never_reads(serve: Serve) -> None:
     server = serve(login_timeout=1.0, **SMALL)
     with hard_of_hearing(server) as peer:
-        try:
+        with suppress(Gone):  # while it still sent
             choke_before_login(peer)
-        except Gone:
-            pass  # while it still sent
         wait_for_connections(server, 0, deadline=PROMPT)
 
 
@@ -115,7 +113,7 @@ def test_disconnect_ends_a_client_that_does_not_answer_an_exchange(serve: Serve)
     server = serve()
     with Peer(server.local_port) as peer:
         peer.login()
-        connections(server)[0].post(lambda connection: connection._native and connection._native.rekey())
+        connections(server)[0].post(rekey)
         peer.await_kexinit()
         began = time.monotonic()
         connections(server)[0].disconnect("Time is over")
@@ -257,7 +255,8 @@ def test_a_peer_that_leaves_while_a_handler_decides_is_no_error(serve: Serve, ac
     server = serve()
     server.on_ssh_user_auth_request = decide_late
     for _ in range(3):
-        asked.clear(), gone.clear()
+        asked.clear()
+        gone.clear()
         with Peer(server.local_port) as peer:
             peer.connect().service().send(password_request(b"alice", b"x"), message(210))
             assert asked.wait(20.0)
@@ -292,7 +291,8 @@ def test_damaged_packets_of_every_kind_end_the_connection(server: SFTPServer) ->
         with Peer(server.local_port) as peer:
             sftp = RawSFTP(peer.login().sftp()).init()
             body = bytes([Type.MKDIR]) + u32(1) + string(b"/d") + u32(0)
-            sealed = bytearray(peer.seal(peer.channels[0].message(Message.CHANNEL_DATA, string(u32(len(body)) + body))))
+            data = peer.channels[0].message(Message.CHANNEL_DATA, string(u32(len(body)) + body))
+            sealed = bytearray(peer.seal(data))
             sealed[position] ^= 1
             peer.send_bytes(bytes(sealed) + bytes(300_000))
             peer.end()

@@ -8,16 +8,17 @@ import hashlib
 import os
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from subprocess import CompletedProcess
+from typing import Any, ClassVar
 from urllib.parse import quote_from_bytes
 
 import asyncssh
-import paramiko
 import ssh2.session
 import ssh2.sftp
 
-from tests.support.command import DEADLINE, run
+from tests.support.command import DEADLINE, attempt, run
 from tests.support.connection import asyncssh_connection, connect, ssh_options, tcp
 from tests.support.server import Keys, Server
 
@@ -51,10 +52,23 @@ class OpenSSH(Client):
 
     name = "sftp"
 
-    def batch(self, *commands: bytes, options: tuple[str, ...] = (), timeout: float = DEADLINE) -> bytes:
-        """Run commands, the first that fails ends it; returns what sftp printed."""
-        argv = ["sftp", "-q", *options, *ssh_options(self.server), "-b", "-", self.server.host]
-        return run(argv, home=self.server.home, stdin=b"\n".join(commands) + b"\n", timeout=timeout)
+    def __init__(self, server: Server, key: Path | None = None) -> None:
+        super().__init__(server)
+        self.key = key
+
+    def attempt(
+        self, *commands: bytes, options: Sequence[str] = (), timeout: float = DEADLINE, **more: Any
+    ) -> CompletedProcess[bytes]:
+        """Run commands, the first that fails ends it; `options` win over those of `ssh_options`."""
+        argv = ["sftp", *options, *ssh_options(self.server, key=self.key), "-b", "-", self.server.host]
+        stdin = b"\n".join(commands) + b"\n"
+        return attempt(argv, home=self.server.home, stdin=stdin, timeout=timeout, **more)
+
+    def batch(self, *commands: bytes, options: Sequence[str] = (), timeout: float = DEADLINE) -> bytes:
+        """Run commands, demand that all succeed, return what sftp printed."""
+        done = self.attempt(*commands, options=options, timeout=timeout)
+        assert done.returncode == 0, f"{commands!r} ended with {done.returncode}: {done.stderr!r}"
+        return done.stdout
 
     def put(self, local: Path, remote: bytes) -> None:
         self.batch(b"put " + sftp_quote(local) + b" " + sftp_quote(remote))
@@ -149,7 +163,7 @@ class Paramiko(Client):
 
     def put(self, local: Path, remote: bytes) -> None:
         with connect(self.server) as transport, transport.open_sftp_client() as sftp:
-            sftp.put(str(local), remote)  # type: ignore[arg-type]
+            sftp.put(str(local), remote)
 
     def get(self, remote: bytes, local: Path) -> None:
         with connect(self.server) as transport, transport.open_sftp_client() as sftp:
@@ -171,13 +185,16 @@ class AsyncSSH(Client):
 
         self.session(work)
 
-    def session(self, work: object) -> None:
+    def session(self, work: Callable[[asyncssh.SFTPClient], Awaitable[None]]) -> None:
         """Run a coroutine function with an SFTP client, within the deadline."""
 
         async def whole() -> None:
-            async with asyncio.timeout(DEADLINE), asyncssh_connection(self.server) as connection:
-                async with connection.start_sftp_client(path_encoding=None) as sftp:
-                    await work(sftp)  # type: ignore[operator]
+            async with (
+                asyncio.timeout(DEADLINE),
+                asyncssh_connection(self.server) as connection,
+                connection.start_sftp_client(path_encoding=None) as sftp,
+            ):
+                await work(sftp)
 
         asyncio.run(whole())
 
@@ -210,8 +227,7 @@ class Libssh2(Client):
         sock, session = self.login()
         with sock, open(local, "wb") as target:
             with session.sftp_init().open(os.fsdecode(remote), ssh2.sftp.LIBSSH2_FXF_READ, 0) as source:
-                for _size, block in source:
-                    target.write(block)
+                target.writelines(block for _size, block in source)
             session.disconnect()
 
 

@@ -8,220 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-import select
-import socket
-import struct
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import IntEnum
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.support.rawsftp import Cursor, string, u32
+from tests.support.sshwire import DEADLINE, Direction, Gone, Message, Wire, message, mpint
 
-DEADLINE = 20.0  # seconds that anything expected may take
-HOST = "127.0.0.1"
 VERSION = b"SSH-2.0-hostile_1"
 SIGNED_WITH = b"ssh-ed25519"
 _STRICT = b"kex-strict-c-v00@openssh.com"
-_BLOCK = 16
-_TAG = 16
-_PADDING_LEAST = 4
 _CHUNK = 32 * 1024
-
-
-class Message(IntEnum):
-    """RFC 4250, section 4.1.2."""
-
-    DISCONNECT = 1
-    IGNORE = 2
-    UNIMPLEMENTED = 3
-    DEBUG = 4
-    SERVICE_REQUEST = 5
-    SERVICE_ACCEPT = 6
-    EXT_INFO = 7
-    KEXINIT = 20
-    NEWKEYS = 21
-    ECDH_INIT = 30
-    ECDH_REPLY = 31
-    USERAUTH_REQUEST = 50
-    USERAUTH_FAILURE = 51
-    USERAUTH_SUCCESS = 52
-    USERAUTH_BANNER = 53
-    USERAUTH_PK_OK = 60
-    USERAUTH_INFO_RESPONSE = 61
-    GLOBAL_REQUEST = 80
-    REQUEST_SUCCESS = 81
-    REQUEST_FAILURE = 82
-    CHANNEL_OPEN = 90
-    CHANNEL_OPEN_CONFIRMATION = 91
-    CHANNEL_OPEN_FAILURE = 92
-    CHANNEL_WINDOW_ADJUST = 93
-    CHANNEL_DATA = 94
-    CHANNEL_EXTENDED_DATA = 95
-    CHANNEL_EOF = 96
-    CHANNEL_CLOSE = 97
-    CHANNEL_REQUEST = 98
-    CHANNEL_SUCCESS = 99
-    CHANNEL_FAILURE = 100
-
-
 _NEWS = {Message.IGNORE, Message.DEBUG, Message.EXT_INFO}
 """What a server may say at any time and no test waits for."""
-
-
-class Gone(Exception):  # noqa: N818 -- what a test expects is no error
-    """The server ended the connection; `reason` and `text` are those of its DISCONNECT, None without one."""
-
-    def __init__(self, reason: int | None = None, text: bytes = b"") -> None:
-        super().__init__(f"the server is gone: {reason} {text!r}")
-        self.reason = reason
-        self.text = text
-
-
-def message(number: int, *fields: bytes) -> bytes:
-    """An SSH payload."""
-    return bytes([number]) + b"".join(fields)
-
-
-def mpint(value: bytes) -> bytes:
-    """RFC 4251, section 5: an unsigned big-endian number."""
-    value = value.lstrip(b"\0")
-    return string(b"\0" + value if value[:1] >= b"\x80" else value)
-
-
-class _Direction:
-    """One direction of aes128-gcm@openssh.com (RFC 5647, section 7.1)."""
-
-    def __init__(self, key: bytes, iv: bytes) -> None:
-        self._cipher = AESGCM(key)
-        self._fixed, self._counter = iv[:4], int.from_bytes(iv[4:12], "big")
-
-    def _nonce(self) -> bytes:
-        nonce = self._fixed + struct.pack(">Q", self._counter & (2**64 - 1))
-        self._counter += 1
-        return nonce
-
-    def seal(self, length: bytes, body: bytes) -> bytes:
-        return length + self._cipher.encrypt(self._nonce(), body, length)
-
-    def open(self, length: bytes, body: bytes) -> bytes:
-        return self._cipher.decrypt(self._nonce(), body, length)
-
-
-class Wire:
-    """Packets over TCP, in the clear until keys are set."""
-
-    def __init__(self, port: int, *, receive_buffer: int | None = None) -> None:
-        self.sock = socket.socket()
-        self.sock.settimeout(DEADLINE)
-        if receive_buffer is not None:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect((HOST, port))
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._in: _Direction | None = None
-        self._out: _Direction | None = None
-        self._buffer = bytearray()
-        self._waiting = b""  # sealed already: must leave before anything else
-        self.sequence = 0  # of the next packet we send
-
-    def close(self) -> None:
-        self.sock.close()
-
-    def reset(self) -> None:
-        """Closes without a farewell: the server gets RST."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
-
-    def seal(self, payload: bytes) -> bytes:
-        """The bytes of a packet; every packet that is sealed must be sent, in this order."""
-        aligned = 1 + len(payload) if self._out else 5 + len(payload)
-        block = _BLOCK if self._out else 8
-        padding = block - aligned % block
-        if padding < _PADDING_LEAST:
-            padding += block
-        body = bytes([padding]) + payload + bytes(padding)
-        length = u32(len(body))
-        self.sequence = (self.sequence + 1) % 2**32
-        return self._out.seal(length, body) if self._out else length + body
-
-    def send_bytes(self, data: bytes) -> None:
-        """Raises Gone when the server is."""
-        try:
-            self.sock.sendall(self._waiting + data)
-        except (ConnectionError, BrokenPipeError):
-            raise Gone from None
-        self._waiting = b""
-
-    def send(self, *payloads: bytes) -> None:
-        self.send_bytes(b"".join(map(self.seal, payloads)))
-
-    def flood(self, payload: bytes, size: int, *, patience: float = 0.5) -> bool:
-        """Sends `payload` until `size` bytes have left; False when the server took nothing for `patience` seconds."""
-        batch = max(1, (64 * 1024) // (len(payload) + 32))
-        while size > 0:
-            data = self._waiting + b"".join(self.seal(payload) for _ in range(batch))
-            sent = self._send_some(data, patience)
-            self._waiting = data[sent:]
-            size -= sent
-            if self._waiting:
-                return False
-        return True
-
-    def _send_some(self, data: bytes, patience: float) -> int:
-        sent = 0
-        while sent < len(data) and select.select([], [self.sock], [], patience)[1]:
-            try:
-                sent += self.sock.send(data[sent:], socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                continue
-            except ConnectionError:
-                raise Gone from None
-        return sent
-
-    def _fill(self, size: int, end: float) -> None:
-        while len(self._buffer) < size:
-            self.sock.settimeout(max(0.001, end - time.monotonic()))
-            try:
-                more = self.sock.recv(256 * 1024)
-            except TimeoutError:
-                raise
-            except ConnectionError:
-                more = b""
-            finally:
-                self.sock.settimeout(DEADLINE)
-            if not more:
-                raise Gone
-            self._buffer += more
-
-    def _take(self, size: int) -> bytes:
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
-
-    def receive_line(self, timeout: float = DEADLINE) -> bytes:
-        end = time.monotonic() + timeout
-        while b"\n" not in self._buffer:
-            self._fill(len(self._buffer) + 1, end)
-        return self._take(self._buffer.index(b"\n") + 1)
-
-    def receive_any(self, timeout: float = DEADLINE) -> bytes:
-        """The next payload. Raises TimeoutError, and Gone at the end of the stream."""
-        end = time.monotonic() + timeout
-        self._fill(4, end)
-        size = int.from_bytes(self._buffer[:4], "big") + (_TAG if self._in else 0)
-        self._fill(4 + size, end)
-        length, body = self._take(4), self._take(size)
-        if self._in:
-            body = self._in.open(length, body)
-        return body[1 : len(body) - body[0]]
-
-    def set_keys(self, outgoing: _Direction | None, incoming: _Direction | None) -> None:
-        self._out = outgoing or self._out
-        self._in = incoming or self._in
 
 
 class Peer(Wire):
@@ -359,9 +161,9 @@ class Peer(Wire):
         assert key.string() == proof.string() == SIGNED_WITH
         Ed25519PublicKey.from_public_bytes(key.string()).verify(proof.string(), digest)
 
-    def _direction(self, secret: bytes, letters: bytes) -> _Direction:
+    def _direction(self, secret: bytes, letters: bytes) -> Direction:
         iv, key = (hashlib.sha256(secret + bytes([one]) + self.session_id).digest() for one in letters)
-        return _Direction(key[:16], iv)
+        return Direction(key[:16], iv)
 
     # --- authentication ---
 
@@ -392,6 +194,11 @@ class Peer(Wire):
         return payload
 
     # --- channels ---
+
+    def round_trip(self) -> None:
+        """Returns when the server has dealt with everything that was sent before."""
+        self.send(message(Message.GLOBAL_REQUEST, string(b"none@example.com"), b"\1"))
+        self.expect(Message.REQUEST_FAILURE)
 
     def open_channel(self, *, window: int = 1 << 31, packet: int = 64 * 1024) -> Channel:
         number = len(self.channels)
@@ -425,6 +232,7 @@ class Channel:
     exit_status: int | None = None
     granted: int = 0
     refused: int = 0
+    largest: int = 0  # data of one packet
 
     def file(self, number: int, fields: Cursor) -> None:
         """What arrived for this channel, without the channel's number."""
@@ -450,6 +258,7 @@ class Channel:
         assert len(data) <= self.window_in, "the server exceeds the window"
         self.window_in -= len(data)
         self.data += data
+        self.largest = max(self.largest, len(data))
 
     def message(self, number: int, *fields: bytes) -> bytes:
         return message(number, u32(self.remote), *fields)
@@ -487,6 +296,9 @@ class Channel:
 
     def close(self) -> None:
         self.peer.send(self.message(Message.CHANNEL_CLOSE))
+
+    def abort(self) -> None:
+        self.peer.close()
 
 
 # --- authentication requests (RFC 4252) ---

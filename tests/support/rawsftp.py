@@ -236,7 +236,8 @@ class PipeStream:
         self.process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
         )
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         self.input, self.output = self.process.stdin, self.process.stdout
 
     def send(self, data: bytes) -> None:

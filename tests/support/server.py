@@ -144,9 +144,7 @@ def start(
         argv += ["--host-key", str(key)]
     argv += ["--log-level", "info", "--log-format", "json", "--drain-timeout", "10", *options]
     with open(directory / "stderr", "wb") as stderr:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, bufsize=0
-        )
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, bufsize=0)
     line = first_line(process, 30.0)
     url = urlsplit(line.decode().strip())
     if url.scheme != "sftp" or not url.port or not url.hostname or not url.username:

@@ -17,7 +17,8 @@ from tests.support.command import end
 from tests.support.server import first_line
 
 
-def _rekey(connection: Connection) -> None:
+def rekey(connection: Connection) -> None:
+    """A command for `Connection.post`: starts a key exchange."""
     assert connection._native is not None
     connection._native.rekey()
 
@@ -31,7 +32,7 @@ def main() -> None:
             assert server._listener is not None
             for connection in server._listener.connections:
                 if line.strip() == "rekey":
-                    connection.post(_rekey)
+                    connection.post(rekey)
                 else:
                     connection.disconnect()
             print("done", flush=True)
@@ -66,7 +67,7 @@ class Target:
         return new[new.rindex("Traceback") :][:3000] if "Traceback" in new else ""
 
     def order(self, what: str) -> None:
-        """"rekey" or "disconnect"; returns when it has been passed on."""
+        """ "rekey" or "disconnect"; returns when it has been passed on."""
         assert self.process.stdin is not None
         self.process.stdin.write(what.encode() + b"\n")
         assert first_line(self.process, 30.0) == b"done\n", self.log
