@@ -9,9 +9,11 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import EIO
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from libsshd._native import HandleAccess
 from libsshd.constants import OpenFlags, RenameFlags, Status
 from libsshd.errors import StatusError
 from libsshd.fs.base import Directory
@@ -29,17 +31,24 @@ _BATCH = 128
 
 # Plain integers: an operation on IntFlag members costs more than most requests.
 _CHANGES = int(OpenFlags.WRITE | OpenFlags.APPEND | OpenFlags.CREAT | OpenFlags.TRUNC)
+_CAN_READ, _CAN_WRITE = int(HandleAccess.READ), int(HandleAccess.WRITE)
 _NAMED = int(OpenFlags.READ | OpenFlags.EXCL) | _CHANGES
 
 
 @dataclass(slots=True)
 class OpenFile:
-    """A file behind a handle; READ and WRITE on it are mostly served in C."""
+    """A file behind a handle; READ and WRITE on it are mostly served in C.
+
+    `access` are HandleAccess bits; bytes and the first errno of a WRITE count what Python served itself.
+    """
 
     path: bytes
     fd: int
-    flags: int
+    access: int
     opened: float
+    bytes_read: int = 0
+    bytes_written: int = 0
+    error: int = 0
 
     def fileno(self) -> int:
         return self.fd
@@ -64,7 +73,7 @@ def open_file(session: "Session", r: m.Open) -> bytes:
     path = session.path(r.path)
     session.reserve_handle()
     fd = session.fs.open(path, r.flags, r.attributes.permissions)
-    handle = session.add(OpenFile(path, fd, r.flags, time.monotonic()))
+    handle = session.add(OpenFile(path, fd, _access(r.flags & _NAMED), time.monotonic()))
     session.journal(logging.INFO, "open", "file opened", path=path, flags=_flag_names(r.flags & _NAMED))
     return session.codec.handle(r.request_id, handle)
 
@@ -76,9 +85,10 @@ def close(session: "Session", r: m.Close) -> bytes:
 
 def read(session: "Session", r: m.Read) -> bytes:
     file = session.file(r.handle)
-    if not file.flags & OpenFlags.READ:
+    if not file.access & _CAN_READ:
         raise StatusError(Status.PERMISSION_DENIED, "The file is not open for reading")
     data = os.pread(file.fd, min(r.length, DATA_MAX), min(r.offset, 2**63 - 1))
+    file.bytes_read += len(data)
     if not data:
         return session.codec.status(r.request_id, Status.EOF)
     return session.codec.data(r.request_id, data)
@@ -86,15 +96,20 @@ def read(session: "Session", r: m.Read) -> bytes:
 
 def write(session: "Session", r: m.Write) -> bytes:
     file = session.file(r.handle)
-    if not file.flags & (OpenFlags.WRITE | OpenFlags.APPEND):
+    if not file.access & _CAN_WRITE:
         raise StatusError(Status.PERMISSION_DENIED, "The file is not open for writing")
     if r.offset + len(r.data) >= 2**63:
         raise StatusError(Status.FAILURE, "The offset is beyond what a file can hold")
     view = memoryview(r.data)
     offset = r.offset
-    while view:
-        count = os.pwrite(file.fd, view, offset)
-        view, offset = view[count:], offset + count
+    try:
+        while view:
+            count = os.pwrite(file.fd, view, offset)
+            view, offset = view[count:], offset + count
+            file.bytes_written += count
+    except OSError as error:
+        file.error = file.error or error.errno or EIO
+        raise
     return session.codec.status(r.request_id, Status.OK)
 
 
@@ -242,6 +257,14 @@ def _never(_: Any) -> bool:
 
 def _open_changes(r: m.Open) -> bool:
     return bool(r.flags & _CHANGES)
+
+
+@cache
+def _access(flags: int) -> int:
+    """What a handle may be used for: what its descriptor is for, so neither READ nor WRITE means reading."""
+    if not flags & OpenFlags.WRITE:
+        return _CAN_READ
+    return _CAN_WRITE | (_CAN_READ if flags & OpenFlags.READ else 0)
 
 
 @cache

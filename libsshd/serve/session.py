@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EMFILE, ENOENT
-from functools import cache
 
 from libsshd._native import HandleAccess, HandleStats, Sftp
-from libsshd.constants import OpenFlags, Status
+from libsshd.constants import Status
 from libsshd.errors import StatusError, status_for_errno, status_text
 from libsshd.fs.base import FileSystem, normalise
 from libsshd.settings import Settings
@@ -151,7 +150,7 @@ class Session:
         self.context.handles_made += 1
         handle = b"%d" % self.context.handles_made
         if isinstance(opened, OpenFile):
-            self._sftp.handle_add(handle, opened.fd, _access(opened.flags))
+            self._sftp.handle_add(handle, opened.fd, opened.access)
         self._handles[handle] = opened
         self.context.handles_open += 1
         return handle
@@ -188,8 +187,9 @@ class Session:
             os.close(opened.fd)
         finally:
             self._journal_close(opened, stats, "close", "file closed")
-        if stats.error:
-            raise OSError(stats.error, os.strerror(stats.error))
+        error = stats.error or opened.error
+        if error:
+            raise OSError(error, os.strerror(error))
 
     # --- the end ---
 
@@ -201,7 +201,7 @@ class Session:
         """Lets go of what the client left open; a file that was being written is logged as aborted."""
         for handle, opened in list(self._handles.items()):
             try:
-                if isinstance(opened, OpenFile) and _access(opened.flags) & HandleAccess.WRITE:
+                if isinstance(opened, OpenFile) and opened.access & HandleAccess.WRITE:
                     stats = self._sftp.handle_remove(handle)
                     self._journal_close(opened, stats, "aborted", "file not closed by the client")
                     os.close(opened.fd)
@@ -215,17 +215,9 @@ class Session:
 
     def _journal_close(self, opened: OpenFile, stats: HandleStats, event: str, message: str) -> None:
         self.journal(
-            logging.INFO, event, message, path=opened.path, read=stats.bytes_read, written=stats.bytes_written,
+            logging.INFO, event, message, path=opened.path, read=stats.bytes_read + opened.bytes_read, written=stats.bytes_written + opened.bytes_written,
             seconds=round(time.monotonic() - opened.opened, 3),
         )  # fmt: skip
 
     def journal(self, level: int, event: str, message: str, /, **fields: object) -> None:
         journal.record(level, event, message, self.context.facts, **fields)
-
-
-@cache
-def _access(flags: int) -> int:
-    """What C may do with a file opened so: HandleAccess bits, as a plain integer for speed."""
-    reads = HandleAccess.READ if flags & OpenFlags.READ else 0
-    writes = HandleAccess.WRITE if flags & (OpenFlags.WRITE | OpenFlags.APPEND) else 0
-    return int(reads | writes)
