@@ -22,7 +22,7 @@ from libsshd.wire.buffer import Malformed
 
 from . import journal
 from .login import Login, LoginError
-from .session import ProtocolError, Session, SessionContext, stock_replies
+from .session import ProtocolError, Session, SessionContext, sends_drafted_symlinks, stock_replies
 
 _CHANNEL_PACKET_LEAST = 64
 """A client that takes smaller packets would make every byte cost a packet."""
@@ -259,10 +259,14 @@ class Connection:
         native.set_deadline(None)
         self._services.admission.logged_in(self)
         self._facts["user"] = self._login.user
+        client = native.describe().client_version
         self._context.home = normalise(os.fsencode(self._login.home_dir))
+        self._context.drafted_symlinks = sends_drafted_symlinks(
+            client, self._services.settings.server_ssh_version_string
+        )
         journal.record(
             logging.INFO, "login", "user logged in", self._facts, method=message.method,
-            client=native.describe().client_version,
+            client=client,
         )  # fmt: skip
 
     def _attempt(self, step: Callable[[], bool | None]) -> bool:

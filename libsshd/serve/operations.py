@@ -225,7 +225,10 @@ def readlink(session: "Session", r: m.Readlink) -> bytes:
 
 
 def symlink(session: "Session", r: m.Symlink) -> bytes:
-    session.fs.symlink(r.target_path, session.path(r.link_path))
+    target, link = r.target_path, r.link_path
+    if session.context.drafted_symlinks:
+        target, link = link, target
+    session.fs.symlink(target, session.path(link))
     return session.codec.status(r.request_id, Status.OK)
 
 

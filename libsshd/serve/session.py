@@ -30,15 +30,24 @@ class ProtocolError(Exception):
 
 @dataclass(slots=True)
 class SessionContext:
-    """What the sessions of one connection share. `facts` begin every log record."""
+    """What the sessions of one connection share.
+
+    `facts` begin every log record; `drafted_symlinks` says that the client sends SYMLINK as the draft has it.
+    """
 
     settings: Settings
     fs: FileSystem
     home: bytes = b"/"
     facts: dict[str, object] = field(default_factory=dict)
+    drafted_symlinks: bool = False
     draining: bool = False
     handles_open: int = 0
     handles_made: int = 0
+
+
+def sends_drafted_symlinks(client_version: str, server_version: str) -> bool:
+    """AsyncSSH sends (link, target) unless the server's name is one it knows for OpenSSH's order."""
+    return "AsyncSSH" in client_version and not any(name in server_version for name in ("OpenSSH", "paramiko"))
 
 
 def stock_replies(version: int = VERSION_FIRST) -> tuple[bytes, bytes]:
@@ -215,9 +224,14 @@ class Session:
 
     def _journal_close(self, opened: OpenFile, stats: HandleStats, event: str, message: str) -> None:
         self.journal(
-            logging.INFO, event, message, path=opened.path, read=stats.bytes_read + opened.bytes_read, written=stats.bytes_written + opened.bytes_written,
+            logging.INFO,
+            event,
+            message,
+            path=opened.path,
+            read=stats.bytes_read + opened.bytes_read,
+            written=stats.bytes_written + opened.bytes_written,
             seconds=round(time.monotonic() - opened.opened, 3),
-        )  # fmt: skip
+        )
 
     def journal(self, level: int, event: str, message: str, /, **fields: object) -> None:
         journal.record(level, event, message, self.context.facts, **fields)
