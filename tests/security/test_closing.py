@@ -73,7 +73,6 @@ def test_shutdown_tells_every_peer_the_reason(serve: Serve) -> None:
 
 
 def test_the_reason_reaches_a_peer_that_sends_all_the_time(server: SFTPServer, guest: Peer) -> None:
-    """An early reset would throw away what was sent last."""
     channel = guest.sftp()
     sftp = RawSFTP(channel).init()
     connections(server)[0].disconnect("Enough")
