@@ -8,6 +8,7 @@ from .hostkey import Key
 from .sftp import EventKind, EventView, Sftp, check
 
 _BLOB_MAX = 64 * 1024
+_next = lib.sshd_connection_next
 
 
 def _text(value: object) -> str:
@@ -102,8 +103,11 @@ class Connection(EventView):
 
     def next(self, reply: bytes = b"") -> int:
         """Queues `reply` on the channel of the last packet and waits for the next event (an EventKind)."""
-        check(lib.sshd_connection_next(self._c, reply, len(reply), self._e))
-        return int(self._e.kind)
+        e = self._e
+        result = _next(self._c, reply, len(reply), e)
+        if result < 0:
+            check(result)
+        return e.kind  # type: ignore[no-any-return]
 
     def flush(self) -> None:
         """Sends what is queued as far as the peer takes it now, without waiting."""

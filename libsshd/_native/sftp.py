@@ -28,6 +28,7 @@ class EventKind(IntEnum):
 
 _HANDLE_MAX = 256
 _ADD, _REMOVE = int(lib.SSHD_ORDER_ADD), int(lib.SSHD_ORDER_REMOVE)
+_buffer = ffi.buffer
 _new_stats = partial(ffi.new, ffi.typeof("sshd_handle_stats *"))
 
 
@@ -129,24 +130,24 @@ class EventView:
 
     @property
     def channel(self) -> int:
-        return int(self._e.channel)
+        return self._e.channel  # type: ignore[no-any-return]
 
     @property
     def data(self) -> bytes:
         e = self._e
-        return bytes(ffi.buffer(e.data, e.length)) if e.length else b""
+        return _buffer(e.data, e.length)[:] if e.length else b""  # type: ignore[no-any-return]
 
     @property
     def length(self) -> int:
-        return int(self._e.length)
+        return self._e.length  # type: ignore[no-any-return]
 
     @property
     def error(self) -> int:
-        return int(self._e.error)
+        return self._e.error  # type: ignore[no-any-return]
 
     @property
     def request_id(self) -> int:
-        return int(self._e.request_id)
+        return self._e.request_id  # type: ignore[no-any-return]
 
     @property
     def is_write(self) -> bool:

@@ -147,15 +147,16 @@ class Connection:
         """Serves until the peer is gone; the errno it went with."""
         packet, gone = int(EventKind.PACKET), int(EventKind.GONE)
         handlers = {int(kind): handler for kind, handler in _HANDLERS.items()}
+        sessions, context, wait = self._sessions, self._context, native.next
         reply = b""
         while True:
-            kind = native.next(reply)
+            kind = wait(reply)
             reply = b""
             if kind == packet:
                 channel = native.channel
                 try:
-                    reply = self._sessions[channel].answer(native.data)
-                    if self._context.draining:
+                    reply = sessions[channel].answer(native.data)
+                    if context.draining:
                         reply = self._leave_when_drained(channel, reply)
                 except ProtocolError as error:
                     self._abandon(native, channel, str(error))
