@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "sftp.h"
@@ -90,9 +91,7 @@ int sshd_pipe_next(sshd_pipe *p, const uint8_t *reply, size_t reply_length, sshd
     int rc = sshd_sftp_reply(&p->sftp, reply, reply_length);
     int served;
 
-    e->kind = SSHD_EVENT_NONE;
-    e->channel = 0;
-    e->error = 0;
+    memset(e, 0, sizeof *e);
     while (rc >= 0) {
         rc = served = sshd_sftp_serve(&p->sftp, SIZE_MAX / 2, e);
         if (served < 0 || served == SSHD_SERVE_EVENT)

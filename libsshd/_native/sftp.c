@@ -143,12 +143,14 @@ static int serve_read(sshd_sftp *s, const uint8_t *payload, size_t length, sshd_
     ssize_t n;
     int rc;
 
-    if (c.bad || (h = handle_find(s, name, name_length)) == NULL || !(h->access & SSHD_HANDLE_READ) || offset > INT64_MAX)
+    if (c.bad || (h = handle_find(s, name, name_length)) == NULL || !(h->access & SSHD_HANDLE_READ))
+        return HOT_LEFT_TO_PYTHON;
+    if (count > SSHD_DATA_MAX)
+        count = SSHD_DATA_MAX;
+    if (offset > (uint64_t)INT64_MAX - count)
         return HOT_LEFT_TO_PYTHON;
     if (s->discard)
         return HOT_ANSWERED;
-    if (count > SSHD_DATA_MAX)
-        count = SSHD_DATA_MAX;
     rc = sshd_buffer_reserve(&s->out, count + 13);
     if (rc < 0)
         return rc;

@@ -135,7 +135,7 @@ class EventView:
     @property
     def data(self) -> bytes:
         e = self._e
-        return _buffer(e.data, e.length)[:] if e.length else b""  # type: ignore[no-any-return]
+        return _buffer(e.data, e.length)[:] if e.data else b""
 
     @property
     def length(self) -> int:

@@ -226,7 +226,9 @@ class Connection:
         self._end_when_drained()
 
     def _on_closed(self, native: NativeConnection) -> None:
-        self._sessions.pop(native.channel, None)
+        session = self._sessions.pop(native.channel, None)
+        if session is not None:
+            session.close()
 
     def _on_wake(self, _: NativeConnection) -> None:
         while self._commands:

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from errno import EMFILE, ENOENT
+from errno import EIO, EMFILE
 
 from libsshd._native import HandleAccess, HandleStats, Sftp
 from libsshd.constants import Status
@@ -159,7 +159,11 @@ class Session:
         self.context.handles_made += 1
         handle = b"%d" % self.context.handles_made
         if isinstance(opened, OpenFile):
-            self._sftp.handle_add(handle, opened.fd, opened.access)
+            try:
+                self._sftp.handle_add(handle, opened.fd, opened.access)
+            except OSError:
+                os.close(opened.fd)
+                raise
         self._handles[handle] = opened
         self.context.handles_open += 1
         return handle
@@ -183,7 +187,7 @@ class Session:
             raise StatusError(Status.INVALID_HANDLE, "The handle is a file's")
         return opened
 
-    def close_handle(self, handle: bytes) -> None:
+    def close_handle(self, handle: bytes, *, by_client: bool = True) -> None:
         """Raises the first error that a WRITE or the closing itself met: OSError."""
         opened = self.opened(handle)
         del self._handles[handle]
@@ -192,41 +196,30 @@ class Session:
             opened.directory.close()
             return
         stats = self._sftp.handle_remove(handle)
+        error = stats.error or opened.error
         try:
             os.close(opened.fd)
-        finally:
-            self._journal_close(opened, stats, "close", "file closed")
-        error = stats.error or opened.error
+        except OSError as failure:
+            error = error or failure.errno or EIO
+        self._journal_close(opened, stats, aborted=not by_client and bool(opened.access & HandleAccess.WRITE))
         if error:
             raise OSError(error, os.strerror(error))
 
     # --- the end ---
 
-    @property
-    def handle_count(self) -> int:
-        return len(self._handles)
-
     def close(self) -> None:
         """Lets go of what the client left open; a file that was being written is logged as aborted."""
         for handle, opened in list(self._handles.items()):
             try:
-                if isinstance(opened, OpenFile) and opened.access & HandleAccess.WRITE:
-                    stats = self._sftp.handle_remove(handle)
-                    self._journal_close(opened, stats, "aborted", "file not closed by the client")
-                    os.close(opened.fd)
-                    del self._handles[handle]
-                    self.context.handles_open -= 1
-                else:
-                    self.close_handle(handle)
+                self.close_handle(handle, by_client=False)
             except OSError as error:
-                if error.errno != ENOENT:
-                    self.journal(logging.WARNING, "failed", "close failed", path=opened.path, reason=str(error))
+                self.journal(logging.WARNING, "failed", "close failed", path=opened.path, reason=str(error))
 
-    def _journal_close(self, opened: OpenFile, stats: HandleStats, event: str, message: str) -> None:
+    def _journal_close(self, opened: OpenFile, stats: HandleStats, *, aborted: bool) -> None:
         self.journal(
             logging.INFO,
-            event,
-            message,
+            "aborted" if aborted else "close",
+            "file not closed by the client" if aborted else "file closed",
             path=opened.path,
             read=stats.bytes_read + opened.bytes_read,
             written=stats.bytes_written + opened.bytes_written,
