@@ -133,11 +133,11 @@ int sshd_connection_host_key(sshd_connection *c, uint8_t *buffer, size_t size);
 int sshd_connection_authenticated(sshd_connection *c);
 /* channels */
 int sshd_connection_open_channel(sshd_connection *c, uint32_t remote_id, uint32_t window, uint32_t max_packet);
-int sshd_connection_start_sftp(sshd_connection *c, int channel, const uint8_t *ok, size_t ok_length,
+int sshd_connection_start_sftp(sshd_connection *c, uint32_t channel, const uint8_t *ok, size_t ok_length,
                                const uint8_t *eof, size_t eof_length);
-int sshd_connection_remote_id(sshd_connection *c, int channel, uint32_t *remote_id);
-int sshd_connection_finish_channel(sshd_connection *c, int channel, int exit_status);
-sshd_sftp *sshd_connection_sftp(sshd_connection *c, int channel);
+int sshd_connection_remote_id(sshd_connection *c, uint32_t channel, uint32_t *remote_id);
+int sshd_connection_finish_channel(sshd_connection *c, uint32_t channel, int exit_status);
+sshd_sftp *sshd_connection_sftp(sshd_connection *c, uint32_t channel);
 /* --- end connection.c --- */
 
 /* --- path.c --- */

@@ -80,7 +80,7 @@ void sshd_channel_receive(sshd_connection *c, uint8_t type, const uint8_t *paylo
     sshd_cursor p = {payload, length, 0};
     sshd_channel *ch = channel_get(c, sshd_cursor_u32(&p));
 
-    if (ch == NULL || ch->close_received) {
+    if (p.bad || ch == NULL || ch->close_received) {
         sshd_connection_break(c, EPROTO);
         return;
     }
@@ -98,6 +98,7 @@ void sshd_channel_receive(sshd_connection *c, uint8_t type, const uint8_t *paylo
     case SSH2_MSG_CHANNEL_CLOSE:
         /* Rule: what came before the CLOSE is still carried out, its replies have no reader. */
         ch->eof_received = ch->close_received = 1;
+        c->channel_over |= ch->close_sent;
         ch->sftp.discard = 1;
         sshd_buffer_release(&ch->sftp.out);
         break;
@@ -155,6 +156,7 @@ static int pump_close(sshd_connection *c, sshd_channel *ch) {
     if (!ch->finishing || ch->close_sent || sshd_buffer_length(&ch->sftp.out) > 0)
         return 0;
     ch->close_sent = 1;
+    c->channel_over |= ch->close_received;
     if (!ch->close_received && ch->exit_status >= 0)
         rc = send_packed(c, ssh_buffer_pack(packet, "bdsbd", SSH2_MSG_CHANNEL_REQUEST, ch->remote_id, "exit-status", 0,
                                             (uint32_t)ch->exit_status));

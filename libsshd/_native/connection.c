@@ -466,15 +466,20 @@ static int wait_for_peer(sshd_connection *c) {
 
 /* --- serving --- */
 
-static int channel_over(sshd_connection *c, int i, sshd_event *e) {
-    sshd_channel *ch = c->channels[i];
+/* Rule: a channel's number is free before the next packet is looked at, which may want it. */
+static int report_over(sshd_connection *c, sshd_event *e) {
+    for (int i = 0; c->channel_over && i < SSHD_CHANNELS; i++) {
+        sshd_channel *ch = c->channels[i];
 
-    if (!ch->close_sent || !ch->close_received)
-        return 0;
-    sshd_channel_free(c, ch);
-    c->channels[i] = NULL;
-    e->channel = i;
-    return event(e, SSHD_EVENT_CLOSED);
+        if (ch != NULL && ch->close_sent && ch->close_received) {
+            sshd_channel_free(c, ch);
+            c->channels[i] = NULL;
+            e->channel = i;
+            return event(e, SSHD_EVENT_CLOSED);
+        }
+    }
+    c->channel_over = 0;
+    return 0;
 }
 
 static int serve_channel(sshd_connection *c, int i, sshd_event *e, int *more) {
@@ -483,7 +488,7 @@ static int serve_channel(sshd_connection *c, int i, sshd_event *e, int *more) {
 
     if (!ch->started || ch->finishing) {
         if (!ch->eof_received || ch->finishing || ch->eof_announced)
-            return channel_over(c, i, e);
+            return 0;
         ch->eof_announced = 1;
         e->channel = i;
         return event(e, SSHD_EVENT_EOF);
@@ -535,6 +540,8 @@ static void watch_exchange(sshd_connection *c) {
 /* Everything that is complete in the receive buffer, until Python is needed. */
 static int take_input(sshd_connection *c, sshd_event *e) {
     while (c->state == SSHD_OPEN && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT && feed(c)) {
+        if (c->channel_over && report_over(c, e))
+            return 1;
         if (c->message_ready) {
             c->message_ready = 0;
             e->data = sshd_buffer_head(&c->message);
@@ -561,13 +568,15 @@ static int step(sshd_connection *c, sshd_event *e) {
     if (rc == 0)
         rc = overdue(c, e);
     if (rc == 0)
+        rc = report_over(c, e);
+    if (rc == 0)
         rc = take_input(c, e);
     if (rc == 0 && c->state == SSHD_OPEN)
         rc = serve(c, e, &more);
     if (rc != 0)
         return rc;
     rc = pump(c);
-    if (rc < 0 || c->state != SSHD_OPEN || more)
+    if (rc < 0 || c->state != SSHD_OPEN || more || c->channel_over)
         return rc;
     if (!c->received_all && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT)
         return receive(c);
@@ -595,9 +604,7 @@ int sshd_connection_next(sshd_connection *c, const uint8_t *reply, size_t reply_
 /* --- the end --- */
 
 /* Sends what is owed; the peer's packets are read on, for they open its windows. */
-static void close_flush(sshd_connection *c) {
-    int64_t due = sshd_now() + FLUSH_LIMIT;
-
+static void close_flush(sshd_connection *c, int64_t due) {
     while (c->state == SSHD_OPEN && pump(c) == 0 && output_pending(c) && sshd_now() < due) {
         if (wait_until(c, due, sshd_connection_unsent(c) ? POLLIN | POLLOUT : POLLIN, 0) < 0 || receive(c) < 0)
             return;
@@ -619,18 +626,17 @@ static void close_linger(sshd_connection *c) {
 
 /* Ends the connection from our side so that nothing owed to the client is lost: RFC 4253 section 11.1. */
 int sshd_connection_close(sshd_connection *c, int reason, const char *text, size_t length) {
-    int64_t due;
+    int64_t due = sshd_now() + FLUSH_LIMIT;
 
     if (c->state == SSHD_PEER_GONE || !ssh_socket_is_open(c->session->socket))
         return 0;
-    close_flush(c);
+    close_flush(c, due);
     if (c->state == SSHD_PEER_GONE || !ssh_socket_is_open(c->session->socket))
         return 0;
     ssh_buffer_reinit(c->session->out_buffer);
     if (ssh_buffer_pack(c->session->out_buffer, "bddPs", SSH2_MSG_DISCONNECT, (uint32_t)reason, (uint32_t)length, length,
                         text, "") == SSH_OK)
         ssh_packet_send(c->session);
-    due = sshd_now() + FLUSH_LIMIT;
     flush_socket(c);
     while (c->state != SSHD_PEER_GONE && sshd_connection_unsent(c) > 0 && wait_until(c, due, POLLOUT, 0) > 0)
         flush_socket(c);
@@ -673,10 +679,10 @@ int sshd_connection_send(sshd_connection *c, const uint8_t *payload, size_t leng
         return -EPIPE;
     /* libssh keeps these until the exchange is over: a peer that never answers ours must not fill memory. */
     if (sshd_connection_exchanging(c) && ++c->kept_back > KEPT_BACK_MOST)
-        return -ENOBUFS;
+        return -EPIPE;
     if (ssh_buffer_add_data(c->session->out_buffer, payload, (uint32_t)length) < 0)
         return -ENOMEM;
-    return ssh_packet_send(c->session) == SSH_ERROR ? -EIO : 0;
+    return ssh_packet_send(c->session) == SSH_ERROR ? -EPIPE : 0;
 }
 
 const char *sshd_connection_error(sshd_connection *c) {
@@ -768,7 +774,7 @@ end:
 
 int sshd_connection_authenticated(sshd_connection *c) {
     if (c->state != SSHD_OPEN || ssh_auth_reply_success(c->session, 0) == SSH_ERROR)
-        return -EIO;
+        return -EPIPE;
     c->authenticated = 1;
     return 0;
 }
@@ -797,15 +803,15 @@ int sshd_connection_open_channel(sshd_connection *c, uint32_t remote_id, uint32_
     if (ssh_buffer_pack(c->session->out_buffer, "bdddd", SSH2_MSG_CHANNEL_OPEN_CONFIRMATION, remote_id, (uint32_t)id,
                         ch->local_window, (uint32_t)SSHD_CHANNEL_PACKET_MAX) != SSH_OK ||
         ssh_packet_send(c->session) == SSH_ERROR)
-        return -EIO;
+        return -EPIPE;
     return id;
 }
 
-static sshd_channel *channel_of(sshd_connection *c, int channel) {
-    return channel >= 0 && channel < SSHD_CHANNELS ? c->channels[channel] : NULL;
+static sshd_channel *channel_of(sshd_connection *c, uint32_t channel) {
+    return channel < SSHD_CHANNELS ? c->channels[channel] : NULL;
 }
 
-int sshd_connection_start_sftp(sshd_connection *c, int channel, const uint8_t *ok, size_t ok_length,
+int sshd_connection_start_sftp(sshd_connection *c, uint32_t channel, const uint8_t *ok, size_t ok_length,
                                const uint8_t *eof, size_t eof_length) {
     sshd_channel *ch = channel_of(c, channel);
     int rc;
@@ -817,7 +823,7 @@ int sshd_connection_start_sftp(sshd_connection *c, int channel, const uint8_t *o
     return rc;
 }
 
-int sshd_connection_remote_id(sshd_connection *c, int channel, uint32_t *remote_id) {
+int sshd_connection_remote_id(sshd_connection *c, uint32_t channel, uint32_t *remote_id) {
     sshd_channel *ch = channel_of(c, channel);
 
     if (ch == NULL || ch->close_sent)
@@ -827,7 +833,7 @@ int sshd_connection_remote_id(sshd_connection *c, int channel, uint32_t *remote_
 }
 
 /* Closes it once its replies are out; what still comes in is dropped. exit_status -1 sends none. */
-int sshd_connection_finish_channel(sshd_connection *c, int channel, int exit_status) {
+int sshd_connection_finish_channel(sshd_connection *c, uint32_t channel, int exit_status) {
     sshd_channel *ch = channel_of(c, channel);
 
     if (ch == NULL)
@@ -839,7 +845,7 @@ int sshd_connection_finish_channel(sshd_connection *c, int channel, int exit_sta
     return 0;
 }
 
-sshd_sftp *sshd_connection_sftp(sshd_connection *c, int channel) {
+sshd_sftp *sshd_connection_sftp(sshd_connection *c, uint32_t channel) {
     sshd_channel *ch = channel_of(c, channel);
     return ch == NULL ? NULL : &ch->sftp;
 }

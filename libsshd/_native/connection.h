@@ -31,6 +31,7 @@ struct sshd_connection {
     int wake_fd;
     _Atomic int woken;
     sshd_channel *channels[SSHD_CHANNELS];
+    int channel_over; /* one of them is closed in both directions */
     int turn;    /* the channel whose turn is next */
     int current; /* the channel of the last packet event, or -1 */
     int64_t deadline;       /* all in ns of the monotonic clock; 0 is none */

@@ -135,7 +135,7 @@ class Connection(EventView):
         check(lib.sshd_connection_rekey(self._c))
 
     def send(self, payload: bytes) -> None:
-        """Sends an SSH message, its number first. Raises OSError when the connection is over."""
+        """Sends an SSH message, its number first. Raises BrokenPipeError when the connection is over."""
         check(lib.sshd_connection_send(self._c, payload, len(payload)))
 
     @property
@@ -161,11 +161,11 @@ class Connection(EventView):
         return bytes(ffi.buffer(buffer, length))
 
     def authenticated(self) -> None:
-        """Sends USERAUTH_SUCCESS; channels may be opened from now on. Raises OSError."""
+        """Sends USERAUTH_SUCCESS; channels may be opened from now on. Raises BrokenPipeError."""
         check(lib.sshd_connection_authenticated(self._c))
 
     def open_channel(self, remote_id: int, window: int, max_packet: int) -> int:
-        """Confirms a channel; its local number. Raises OSError(EBUSY) when there are enough."""
+        """Confirms a channel; its local number. Raises OSError(EBUSY) when there are enough, BrokenPipeError."""
         return check(lib.sshd_connection_open_channel(self._c, remote_id, window, max_packet))
 
     def start_sftp(self, channel: int, ok: bytes, eof: bytes) -> Sftp:

@@ -66,7 +66,9 @@ class Connection:
         self._native: NativeConnection | None = None
         self._interrupted = threading.Event()
         self._sessions: dict[int, Session] = {}
+        self._started: set[int] = set()
         self._no_more_sessions = False
+        self._may_log_in = False
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"libsshd-{connection_id}", daemon=True)
 
@@ -124,6 +126,8 @@ class Connection:
         except _Over as over:
             if over.reason is not None:
                 native.close(over.reason, over.text)
+        except BrokenPipeError as gone:
+            error = gone.errno
         finally:
             for session in self._sessions.values():
                 session.close()
@@ -226,6 +230,7 @@ class Connection:
         self._end_when_drained()
 
     def _on_closed(self, native: NativeConnection) -> None:
+        self._started.discard(native.channel)
         session = self._sessions.pop(native.channel, None)
         if session is not None:
             session.close()
@@ -254,9 +259,12 @@ class Connection:
     def _service_request(self, native: NativeConnection, message: ssh.ServiceRequest, _: bytes) -> None:
         if message.service != b"ssh-userauth":
             raise _Over(DisconnectReason.SERVICE_NOT_AVAILABLE, "No such service")
+        self._may_log_in = True
         native.send(ssh.build_service_accept(message.service))
 
     def _userauth_request(self, native: NativeConnection, message: ssh.UserauthRequest, payload: bytes) -> None:
+        if not self._may_log_in:
+            raise _Over(DisconnectReason.PROTOCOL_ERROR, "The service was not requested")
         if not self._attempt(lambda: self._login.handle(message, payload)):
             return
         native.set_deadline(None)
@@ -316,8 +324,9 @@ class Connection:
         remote = native.remote_id(channel)
         if remote is None:
             return  # it crossed our CLOSE
-        granted = message.name == b"subsystem" and message.argument == b"sftp" and channel not in self._sessions
+        granted = message.name == b"subsystem" and message.argument == b"sftp" and channel not in self._started
         if granted:
+            self._started.add(channel)
             sftp = native.start_sftp(channel, *stock_replies())
             self._sessions[channel] = Session(self._context, sftp, native.flush)
         else:
