@@ -22,7 +22,7 @@ def test_a_read_only_parameter_cannot_be_set() -> None:
 
 def test_a_parameter_that_does_not_exist_cannot_be_set() -> None:
     with pytest.raises(AttributeError):
-        event().acept = True  # type: ignore[attr-defined]
+        event().acept = True
 
 
 def test_the_parameters_a_handler_answers_with_can_be_set() -> None:
