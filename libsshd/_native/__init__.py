@@ -3,9 +3,10 @@
 from .connection import Algorithms, Bind, Connection, ConnectionInfo, library_versions
 from .hostkey import Key
 from .pipe import Pipe
-from .sftp import EventKind, EventView, HandleAccess, HandleStats, Sftp, Watch
+from .sftp import Adopted, EventKind, EventView, HandleAccess, HandleCounts, HandleStats, Sftp, Watch
 
 __all__ = [
+    "Adopted",
     "Algorithms",
     "Bind",
     "Connection",
@@ -13,6 +14,7 @@ __all__ = [
     "EventKind",
     "EventView",
     "HandleAccess",
+    "HandleCounts",
     "HandleStats",
     "Key",
     "Pipe",

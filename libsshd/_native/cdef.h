@@ -3,16 +3,19 @@
 /* --- sftp.c --- */
 #define SSHD_WATCH_READ 1
 #define SSHD_WATCH_WRITE 2
+#define SSHD_WATCH_OPEN 4
+#define SSHD_WATCH_CLOSE 8
 
 #define SSHD_HANDLE_READ 1
 #define SSHD_HANDLE_WRITE 2
+#define SSHD_HANDLE_CLOSE 4 /* only as the operation of SSHD_EVENT_FAILED */
 
 typedef enum {
     SSHD_EVENT_NONE,      /* nothing happened until the time-out */
     SSHD_EVENT_MESSAGE,   /* an SSH message for Python: data, length */
     SSHD_EVENT_KEYS,      /* the first key exchange is complete */
     SSHD_EVENT_PACKET,    /* an SFTP packet for Python: channel, data, length (without the length field) */
-    SSHD_EVENT_FAILED,    /* a READ or WRITE served in C failed: channel, request_id, error, data/length = handle */
+    SSHD_EVENT_FAILED,    /* a READ, WRITE or CLOSE served in C failed: channel, request_id, error, data/length = handle */
     SSHD_EVENT_BAD_FRAME, /* a length field no packet may have: channel, length */
     SSHD_EVENT_EOF,       /* the client will send no more, all its requests are served: channel, length = bytes left over */
     SSHD_EVENT_CLOSED,    /* the channel is closed in both directions and gone: channel */
@@ -26,7 +29,7 @@ typedef struct {
     int kind;
     int channel;
     int error;
-    int operation; /* SSHD_HANDLE_READ or SSHD_HANDLE_WRITE of SSHD_EVENT_FAILED */
+    int operation; /* SSHD_HANDLE_... of SSHD_EVENT_FAILED */
     uint32_t request_id;
     const uint8_t *data; /* valid until the next call */
     size_t length;
@@ -52,7 +55,36 @@ typedef struct {
 #define SSHD_ORDER_ADD 1
 #define SSHD_ORDER_REMOVE 2
 
+/* The handles of one connection; the memory is the caller's, both sides count. */
+typedef struct {
+    uint32_t open;
+    uint32_t most;
+    uint64_t made; /* handles are numbered, over all channels */
+} sshd_counts;
+
+/* What C needs to answer OPEN by itself. */
+typedef struct {
+    int root; /* the descriptor all paths start from; -1: every OPEN goes to Python */
+    int walk;
+    uint32_t open; /* handles of this channel, counted by both sides */
+    uint32_t most;
+    sshd_counts *connection;
+    int flags[64]; /* O_* by SSH_FXF bits, -1 for those that Python must judge */
+} sshd_files;
+
+/* A handle that C opened and Python takes over. */
+typedef struct {
+    int fd;
+    int access;
+    const uint8_t *path;
+    size_t path_length;
+    sshd_handle_stats *stats; /* valid until the handle is removed */
+} sshd_adopted;
+
 typedef struct sshd_sftp sshd_sftp;
+sshd_files *sshd_sftp_files(sshd_sftp *s);
+int sshd_sftp_adopt(sshd_sftp *s, const uint8_t *name, size_t length, sshd_adopted *out);
+int sshd_sftp_owned(sshd_sftp *s, uint8_t *name, size_t size);
 sshd_order *sshd_sftp_order(sshd_sftp *s);
 int sshd_sftp_obey(sshd_sftp *s);
 int sshd_sftp_reply(sshd_sftp *s, const uint8_t *packet, size_t length);

@@ -5,10 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FXP_READ = 5, FXP_WRITE = 6, FXP_DATA = 103 };
-
-/* What a hot function did, when it is not a negative errno. */
-enum { HOT_ANSWERED, HOT_LEFT_TO_PYTHON, HOT_FAILED };
+enum { FXP_OPEN = 3, FXP_CLOSE = 4, FXP_READ = 5, FXP_WRITE = 6, FXP_DATA = 103 };
 
 static int status_template(uint8_t *to, size_t *to_length, const uint8_t *from, size_t length) {
     if (length < 9 || length > SSHD_STATUS_MAX)
@@ -20,86 +17,15 @@ static int status_template(uint8_t *to, size_t *to_length, const uint8_t *from, 
 
 int sshd_sftp_init(sshd_sftp *s, const uint8_t *ok, size_t ok_length, const uint8_t *eof, size_t eof_length) {
     int rc = status_template(s->ok, &s->ok_length, ok, ok_length);
+
+    s->files.root = -1;
     return rc < 0 ? rc : status_template(s->eof, &s->eof_length, eof, eof_length);
 }
 
-/* The files themselves stay open: their descriptors belong to Python. */
 void sshd_sftp_release(sshd_sftp *s) {
-    for (size_t i = 0; i < s->handle_count; i++)
-        free(s->handles[i]);
-    free(s->handles);
-    s->handles = NULL;
-    s->handle_count = s->handle_size = 0;
+    sshd_handles_release(s);
     sshd_buffer_release(&s->in);
     sshd_buffer_release(&s->out);
-}
-
-static int handle_is(const sshd_handle *h, const uint8_t *name, size_t length) {
-    return h->length == length && memcmp(h->name, name, length) == 0;
-}
-
-/* Requests come in runs on one handle, so the last one is tried first. */
-static sshd_handle *handle_find(sshd_sftp *s, const uint8_t *name, size_t length) {
-    if (s->last < s->handle_count && handle_is(s->handles[s->last], name, length))
-        return s->handles[s->last];
-    for (size_t i = 0; i < s->handle_count; i++) {
-        if (handle_is(s->handles[i], name, length)) {
-            s->last = i;
-            return s->handles[i];
-        }
-    }
-    return NULL;
-}
-
-static int handle_add(sshd_sftp *s, const sshd_order *o) {
-    sshd_handle *h;
-
-    if (o->length == 0 || o->length > SSHD_HANDLE_NAME_MAX)
-        return -EINVAL;
-    if (handle_find(s, o->name, o->length) != NULL)
-        return -EEXIST;
-    if (s->handle_count == s->handle_size) {
-        size_t size = s->handle_size ? s->handle_size * 2 : 4;
-        sshd_handle **handles = realloc(s->handles, size * sizeof *handles);
-        if (handles == NULL)
-            return -ENOMEM;
-        s->handles = handles;
-        s->handle_size = size;
-    }
-    h = malloc(sizeof *h + o->length);
-    if (h == NULL)
-        return -ENOMEM;
-    h->fd = o->fd;
-    h->access = o->access;
-    h->stats = o->stats;
-    h->length = o->length;
-    memcpy(h->name, o->name, o->length);
-    s->last = s->handle_count;
-    s->handles[s->handle_count++] = h;
-    return 0;
-}
-
-static int handle_remove(sshd_sftp *s, const sshd_order *o) {
-    sshd_handle *h = o->length > SSHD_HANDLE_NAME_MAX ? NULL : handle_find(s, o->name, o->length);
-
-    if (h == NULL)
-        return -ENOENT;
-    s->handles[s->last] = s->handles[--s->handle_count];
-    free(h);
-    return 0;
-}
-
-sshd_order *sshd_sftp_order(sshd_sftp *s) {
-    return &s->order;
-}
-
-int sshd_sftp_obey(sshd_sftp *s) {
-    int action = s->order.action;
-
-    s->order.action = 0;
-    if (action == SSHD_ORDER_ADD)
-        return handle_add(s, &s->order);
-    return action == SSHD_ORDER_REMOVE ? handle_remove(s, &s->order) : 0;
 }
 
 int sshd_sftp_watch(sshd_sftp *s, int mask) {
@@ -110,7 +36,7 @@ int sshd_sftp_reply(sshd_sftp *s, const uint8_t *packet, size_t length) {
     return s->discard ? 0 : sshd_buffer_append(&s->out, packet, length);
 }
 
-static int reply_status(sshd_sftp *s, const uint8_t *packet, size_t length, uint32_t request_id) {
+int sshd_hot_status(sshd_sftp *s, const uint8_t *packet, size_t length, uint32_t request_id) {
     int rc = 0;
 
     if (!s->discard) {
@@ -121,14 +47,14 @@ static int reply_status(sshd_sftp *s, const uint8_t *packet, size_t length, uint
     return rc;
 }
 
-static int fail(sshd_event *e, uint32_t request_id, int error, int operation, const uint8_t *handle, size_t length) {
+int sshd_hot_fail(sshd_event *e, uint32_t request_id, int error, int operation, const uint8_t *handle, size_t length) {
     e->kind = SSHD_EVENT_FAILED;
     e->request_id = request_id;
     e->error = error;
     e->operation = operation;
     e->data = handle;
     e->length = length;
-    return HOT_FAILED;
+    return SSHD_HOT_FAILED;
 }
 
 static int serve_read(sshd_sftp *s, const uint8_t *payload, size_t length, sshd_event *e) {
@@ -143,14 +69,14 @@ static int serve_read(sshd_sftp *s, const uint8_t *payload, size_t length, sshd_
     ssize_t n;
     int rc;
 
-    if (c.bad || (h = handle_find(s, name, name_length)) == NULL || !(h->access & SSHD_HANDLE_READ))
-        return HOT_LEFT_TO_PYTHON;
+    if (c.bad || (h = sshd_handle_find(s, name, name_length)) == NULL || !(h->access & SSHD_HANDLE_READ))
+        return SSHD_HOT_LEFT_TO_PYTHON;
     if (count > SSHD_DATA_MAX)
         count = SSHD_DATA_MAX;
     if (offset > (uint64_t)INT64_MAX - count)
-        return HOT_LEFT_TO_PYTHON;
+        return SSHD_HOT_LEFT_TO_PYTHON;
     if (s->discard)
-        return HOT_ANSWERED;
+        return SSHD_HOT_ANSWERED;
     rc = sshd_buffer_reserve(&s->out, count + 13);
     if (rc < 0)
         return rc;
@@ -159,16 +85,16 @@ static int serve_read(sshd_sftp *s, const uint8_t *payload, size_t length, sshd_
         n = pread(h->fd, reply + 13, count, (off_t)offset);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return fail(e, request_id, errno, SSHD_HANDLE_READ, name, name_length);
+        return sshd_hot_fail(e, request_id, errno, SSHD_HANDLE_READ, name, name_length);
     if (n == 0)
-        return reply_status(s, s->eof, s->eof_length, request_id);
+        return sshd_hot_status(s, s->eof, s->eof_length, request_id);
     sshd_put_u32(reply, (uint32_t)n + 9);
     reply[4] = FXP_DATA;
     sshd_put_u32(reply + 5, request_id);
     sshd_put_u32(reply + 9, (uint32_t)n);
     s->out.end += (size_t)n + 13;
     h->stats->bytes_read += (uint64_t)n;
-    return HOT_ANSWERED;
+    return SSHD_HOT_ANSWERED;
 }
 
 /* 0 or the errno that stopped it; what was written before counts all the same. */
@@ -197,26 +123,33 @@ static int serve_write(sshd_sftp *s, const uint8_t *payload, size_t length, sshd
     sshd_handle *h;
     int error;
 
-    if (c.bad || (h = handle_find(s, name, name_length)) == NULL || !(h->access & SSHD_HANDLE_WRITE) ||
+    if (c.bad || (h = sshd_handle_find(s, name, name_length)) == NULL || !(h->access & SSHD_HANDLE_WRITE) ||
         offset > (uint64_t)INT64_MAX - count)
-        return HOT_LEFT_TO_PYTHON;
+        return SSHD_HOT_LEFT_TO_PYTHON;
     error = write_all(h, data, count, offset);
     if (error) {
         if (h->stats->error == 0)
             h->stats->error = error;
-        return fail(e, request_id, error, SSHD_HANDLE_WRITE, name, name_length);
+        return sshd_hot_fail(e, request_id, error, SSHD_HANDLE_WRITE, name, name_length);
     }
-    return reply_status(s, s->ok, s->ok_length, request_id);
+    return sshd_hot_status(s, s->ok, s->ok_length, request_id);
 }
 
 static int serve_hot(sshd_sftp *s, const uint8_t *packet, size_t length, sshd_event *e) {
     int watch = atomic_load_explicit(&s->watch, memory_order_relaxed);
 
-    if (packet[0] == FXP_READ && !(watch & SSHD_WATCH_READ))
-        return serve_read(s, packet + 1, length - 1, e);
-    if (packet[0] == FXP_WRITE && !(watch & SSHD_WATCH_WRITE))
-        return serve_write(s, packet + 1, length - 1, e);
-    return HOT_LEFT_TO_PYTHON;
+    switch (packet[0]) {
+    case FXP_READ:
+        return watch & SSHD_WATCH_READ ? SSHD_HOT_LEFT_TO_PYTHON : serve_read(s, packet + 1, length - 1, e);
+    case FXP_WRITE:
+        return watch & SSHD_WATCH_WRITE ? SSHD_HOT_LEFT_TO_PYTHON : serve_write(s, packet + 1, length - 1, e);
+    case FXP_OPEN:
+        return watch & SSHD_WATCH_OPEN ? SSHD_HOT_LEFT_TO_PYTHON : sshd_hot_open(s, packet + 1, length - 1);
+    case FXP_CLOSE:
+        return watch & SSHD_WATCH_CLOSE ? SSHD_HOT_LEFT_TO_PYTHON : sshd_hot_close(s, packet + 1, length - 1, e);
+    default:
+        return SSHD_HOT_LEFT_TO_PYTHON;
+    }
 }
 
 /* Gives back the packet that the last event showed. */
@@ -253,9 +186,9 @@ int sshd_sftp_serve(sshd_sftp *s, size_t budget, sshd_event *e) {
         rc = serve_hot(s, c.at, length, e);
         if (rc < 0)
             return rc;
-        if (rc == HOT_FAILED)
+        if (rc == SSHD_HOT_FAILED)
             return SSHD_SERVE_EVENT;
-        if (rc == HOT_LEFT_TO_PYTHON) {
+        if (rc == SSHD_HOT_LEFT_TO_PYTHON) {
             e->kind = SSHD_EVENT_PACKET;
             e->data = c.at;
             e->length = length;

@@ -1,6 +1,7 @@
 """The C side of one SFTP channel: its handle table and its queue of replies."""
 
 import os
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 from errno import EEXIST, EINVAL, ENOENT
 from functools import partial
@@ -27,7 +28,9 @@ class EventKind(IntEnum):
 
 
 _HANDLE_MAX = 256
+_HANDLES_MOST = 1024
 _ADD, _REMOVE = int(lib.SSHD_ORDER_ADD), int(lib.SSHD_ORDER_REMOVE)
+_OPERATIONS = {lib.SSHD_HANDLE_READ: "read", lib.SSHD_HANDLE_WRITE: "write", lib.SSHD_HANDLE_CLOSE: "close"}
 _buffer = ffi.buffer
 _new_stats = partial(ffi.new, ffi.typeof("sshd_handle_stats *"))
 
@@ -45,6 +48,8 @@ class Watch(IntFlag):
     NOTHING = 0
     READ = lib.SSHD_WATCH_READ
     WRITE = lib.SSHD_WATCH_WRITE
+    OPEN = lib.SSHD_WATCH_OPEN
+    CLOSE = lib.SSHD_WATCH_CLOSE
 
 
 class HandleStats(NamedTuple):
@@ -53,6 +58,37 @@ class HandleStats(NamedTuple):
     error: int
     bytes_read: int
     bytes_written: int
+
+
+class HandleCounts:
+    """The handles of one connection, open now and made so far; C and Python both count."""
+
+    __slots__ = ("_c",)
+
+    def __init__(self, most: int) -> None:
+        self._c = ffi.new("sshd_counts *")
+        self._c.most = most
+
+    @property
+    def open(self) -> int:
+        return self._c.open  # type: ignore[no-any-return]
+
+    @property
+    def full(self) -> bool:
+        return self._c.open >= self._c.most  # type: ignore[no-any-return]
+
+    def next_number(self) -> int:
+        """A number no handle of the connection has had."""
+        self._c.made += 1
+        return self._c.made  # type: ignore[no-any-return]
+
+
+class Adopted(NamedTuple):
+    """A file that C opened: its descriptor, HandleAccess bits and path."""
+
+    fd: int
+    access: int
+    path: bytes
 
 
 def check(result: int) -> int:
@@ -65,13 +101,35 @@ def check(result: int) -> int:
 class Sftp:
     """One channel's engine. Valid as long as the connection or pipe it came from keeps the channel."""
 
-    __slots__ = ("_order", "_owner", "_s", "_stats")
+    __slots__ = ("_counts", "_files", "_order", "_owner", "_s", "_stats")
 
     def __init__(self, owner: object, sftp: Any) -> None:
         self._owner = owner  # keeps the memory alive
         self._s = sftp
         self._order = lib.sshd_sftp_order(sftp)
+        self._files = lib.sshd_sftp_files(sftp)
         self._stats: dict[bytes, Any] = {}
+        self.limit_handles(_HANDLES_MOST, HandleCounts(_HANDLES_MOST))
+
+    def limit_handles(self, most: int, counts: HandleCounts) -> None:
+        """At most so many on this channel, and as many as `counts` allows on its connection."""
+        self._counts = counts
+        self._files.connection = counts._c
+        self._files.most = most
+
+    @property
+    def full(self) -> bool:
+        """There are as many handles as there may be, on the channel or on its connection."""
+        return self._files.open >= self._files.most or self._counts.full
+
+    def open_files(self, root: int, flags: Sequence[int], *, walk: bool) -> None:
+        """C answers OPEN of version 3 by itself, below the descriptor `root`.
+
+        `flags` has the O_* flags of all 64 combinations of SSH_FXF bits, -1 for those that Python must judge.
+        """
+        self._files.flags = flags
+        self._files.walk = walk
+        self._files.root = root
 
     def handle_add(self, handle: bytes, fd: int, access: int) -> None:
         """READ and WRITE on `handle` are served in C from now on, as far as `access` (HandleAccess bits) goes.
@@ -83,8 +141,9 @@ class Sftp:
             raise OSError(EINVAL, os.strerror(EINVAL))
         if handle in self._stats:
             raise OSError(EEXIST, os.strerror(EEXIST))
-        self._stats[handle] = stats = _new_stats()
         order = self._place(handle)
+        self._stats[handle] = stats = _new_stats()
+        self._count(1)
         order.fd = fd
         order.access = access
         order.stats = stats
@@ -100,7 +159,26 @@ class Sftp:
         if stats is None:
             raise OSError(ENOENT, os.strerror(ENOENT))
         self._place(handle).action = _REMOVE
+        self._count(-1)
         return HandleStats(stats.error, stats.bytes_read, stats.bytes_written)
+
+    def adopt(self, handle: bytes) -> Adopted | None:
+        """Takes over a file that C opened, None when it has no such; from now on Python closes it."""
+        out = ffi.new("sshd_adopted *")
+        if lib.sshd_sftp_adopt(self._s, handle, len(handle), out) < 0:
+            return None
+        self._stats[handle] = out.stats
+        return Adopted(out.fd, out.access, _buffer(out.path, out.path_length)[:])
+
+    def owned(self) -> bytes | None:
+        """One of the handles that C opened and has not closed."""
+        name = ffi.new("uint8_t[]", _HANDLE_MAX)
+        length = lib.sshd_sftp_owned(self._s, name, _HANDLE_MAX)
+        return _buffer(name, length)[:] if length else None
+
+    def _count(self, change: int) -> None:
+        self._files.open += change
+        self._counts._c.open += change
 
     def _place(self, handle: bytes) -> Any:
         """The order, free and with the handle's name in it."""
@@ -150,5 +228,6 @@ class EventView:
         return self._e.request_id  # type: ignore[no-any-return]
 
     @property
-    def is_write(self) -> bool:
-        return bool(self._e.operation == lib.SSHD_HANDLE_WRITE)
+    def operation(self) -> str:
+        """What failed: "read", "write" or "close"."""
+        return _OPERATIONS[self._e.operation]

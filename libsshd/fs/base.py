@@ -1,8 +1,9 @@
 """What a session asks of a file system, and the one form its paths have."""
 
 import os
+from collections.abc import Sequence
 from errno import EINVAL
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from libsshd.wire.messages import Attributes, Entry
 
@@ -20,12 +21,24 @@ class Directory(Protocol):
         """Lets go of the descriptor; a second call does nothing."""
 
 
+class NativeFiles(NamedTuple):
+    """What C needs to open files by itself: the root's descriptor, whether to walk, O_* flags by SSH_FXF bits."""
+
+    root: int
+    walk: bool
+    flags: Sequence[int]
+
+
 class FileSystem(Protocol):
     """All paths are virtual: absolute bytes as `normalise` returns them. Every failure is an OSError with its errno.
 
     Permissions are POSIX modes of which the low 12 bits count; None means the default. Descriptors that are
     returned belong to the caller.
     """
+
+    @property
+    def native_files(self) -> NativeFiles | None:
+        """None when every OPEN must go through `open`."""
 
     def open(self, path: bytes, flags: int, permissions: int | None) -> int:
         """A descriptor of a regular file; `flags` are OpenFlags bits."""

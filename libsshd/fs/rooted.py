@@ -13,7 +13,7 @@ from typing import Self
 
 from libsshd._native import path as native
 from libsshd.constants import OpenFlags
-from libsshd.fs.base import normalise
+from libsshd.fs.base import NativeFiles, normalise
 from libsshd.fs.listing import Listing, attributes_of
 from libsshd.wire.messages import Attributes, Entry
 
@@ -48,6 +48,17 @@ def _open_flags(flags: int) -> int:
     if flags & _CREAT:
         result |= os.O_CREAT | (os.O_EXCL if flags & _EXCL else 0)
     return result
+
+
+@cache
+def _native_flags(read_only: bool) -> tuple[int, ...]:
+    """`_open_flags` of every combination; -1 where it would raise or something would change that must not."""
+
+    def of(flags: int) -> int:
+        forbidden = (flags & _TRUNC and not flags & _WRITE) or (read_only and flags & _CHANGING)
+        return -1 if forbidden else _open_flags(flags)
+
+    return tuple(map(of, range(64)))
 
 
 def _mode(permissions: int | None, default: int) -> int:
@@ -121,6 +132,10 @@ class RootedFileSystem:
     def _writing(self) -> None:
         if self._read_only:
             raise _error(EROFS)
+
+    @property
+    def native_files(self) -> NativeFiles:
+        return NativeFiles(self._root, self._walk, _native_flags(self._read_only))
 
     def open(self, path: bytes, flags: int, permissions: int | None) -> int:
         if flags & _CHANGING:

@@ -179,10 +179,12 @@ class Connection:
 
     def _drain(self) -> None:
         self._context.draining = True
+        for session in self._sessions.values():
+            session.drain()
         self._end_when_drained()
 
     def _end_when_drained(self) -> None:
-        if self._context.draining and self._context.handles_open == 0:
+        if self._context.draining and self._context.handles.open == 0:
             raise _Over(DisconnectReason.BY_APPLICATION, "The server is shutting down")
 
     def _leave_when_drained(self, channel: int, reply: bytes) -> bytes:
@@ -214,7 +216,7 @@ class Connection:
 
     def _on_failed(self, native: NativeConnection) -> None:
         session = self._sessions[native.channel]
-        session.reply(session.failed_in_core(native.request_id, native.data, native.error, native.is_write))
+        session.reply(session.failed_in_core(native.request_id, native.operation, native.data, native.error))
 
     def _on_bad_frame(self, native: NativeConnection) -> None:
         self._abandon(native, native.channel, f"a packet cannot have {native.length} bytes")

@@ -10,9 +10,14 @@ _LOGGER = logging.getLogger("libsshd")
 _NOTHING: Mapping[str, object] = {}
 
 
+def enabled(level: int) -> bool:
+    """Whether records of that level go anywhere."""
+    return _LOGGER.isEnabledFor(level)
+
+
 def record(level: int, event: str, message: str, facts: Mapping[str, object] = _NOTHING, /, **fields: object) -> None:
     """Logs `message` with the facts of its connection; fields that are None are left out."""
-    if _LOGGER.isEnabledFor(level):
+    if enabled(level):
         known = {name: value for name, value in fields.items() if value is not None}
         _LOGGER.log(level, message, extra={"fields": {"event": event, **facts, **known}})
 

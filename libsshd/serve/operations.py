@@ -55,6 +55,9 @@ class OpenFile:
     def fileno(self) -> int:
         return self.fd
 
+    def close(self) -> None:
+        os.close(self.fd)
+
 
 @dataclass(slots=True)
 class OpenDirectory:
@@ -63,9 +66,13 @@ class OpenDirectory:
     path: bytes
     directory: Directory
     pending: list[bytes]
+    access: int = 0
 
     def fileno(self) -> int:
         return self.directory.fileno()
+
+    def close(self) -> None:
+        self.directory.close()
 
 
 # --- files ---

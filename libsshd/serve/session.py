@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EIO, EMFILE
 
-from libsshd._native import HandleAccess, HandleStats, Sftp
+from libsshd._native import HandleAccess, HandleCounts, HandleStats, Sftp, Watch
 from libsshd.constants import Status
 from libsshd.errors import StatusError, status_for_errno, status_text
 from libsshd.fs.base import FileSystem, normalise
@@ -41,8 +41,10 @@ class SessionContext:
     facts: dict[str, object] = field(default_factory=dict)
     drafted_symlinks: bool = False
     draining: bool = False
-    handles_open: int = 0
-    handles_made: int = 0
+    handles: HandleCounts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.handles = HandleCounts(self.settings.max_handles_per_connection)
 
 
 def sends_drafted_symlinks(client_version: str, server_version: str) -> bool:
@@ -67,6 +69,7 @@ class Session:
         self._read_only = context.settings.read_only
         self._negotiated = False
         self._sftp = sftp
+        sftp.limit_handles(context.settings.max_handles_per_channel, context.handles)
         self._handles: dict[bytes, OpenFile | OpenDirectory] = {}
 
     # --- packets ---
@@ -98,7 +101,21 @@ class Session:
             raise ProtocolError(f"the client speaks SFTP version {version}, the oldest spoken here is 3")
         self._negotiated = True
         self.codec = codec_for(min(version, VERSION_LAST))
+        self._share_files()
         return encode_version(self.codec.version, self.codec.announcements)
+
+    def _share_files(self) -> None:
+        """Lets C open and close files by itself, unless each of these is to be seen: for the log, or in a drain."""
+        native = self.fs.native_files
+        if native is None or self.codec.version != VERSION_FIRST:
+            return
+        self._sftp.open_files(native.root, native.flags, walk=native.walk)
+        if self.context.draining or journal.enabled(logging.INFO):
+            self.drain()
+
+    def drain(self) -> None:
+        """Every OPEN and CLOSE goes to Python from now on."""
+        self._sftp.watch(self._sftp.watch(Watch.OPEN | Watch.CLOSE) | Watch.OPEN | Watch.CLOSE)
 
     def _refuse(self, request_id: int | None, status: Status, error: Exception) -> bytes:
         if request_id is None:
@@ -126,15 +143,15 @@ class Session:
         """Queues a reply at once."""
         self._sftp.reply(packet)
 
-    def failed_in_core(self, request_id: int, handle: bytes, errno: int, is_write: bool) -> bytes:
-        """The reply to a READ or WRITE that C could not carry out."""
-        opened = self._handles.get(handle)
+    def failed_in_core(self, request_id: int, operation: str, handle: bytes, errno: int) -> bytes:
+        """The reply to a READ, WRITE or CLOSE that C could not carry out."""
+        opened = self._find(handle)
         status = status_for_errno(errno)
         text = os.strerror(errno)
+        path = opened.path if opened else None
         self.journal(
-            logging.WARNING, "failed", "request failed", request="write" if is_write else "read",
-            path=opened.path if opened else None, status=status.name, reason=text,
-        )  # fmt: skip
+            logging.WARNING, "failed", "request failed", request=operation, path=path, status=status.name, reason=text
+        )
         return self.codec.status(request_id, status, text)
 
     # --- paths and handles ---
@@ -147,33 +164,34 @@ class Session:
         """Raises OSError(EMFILE) when there are too many, StatusError while the server shuts down."""
         if self.context.draining:
             raise StatusError(Status.FAILURE, "The server is shutting down")
-        limits = self.context.settings
-        if (
-            len(self._handles) >= limits.max_handles_per_channel
-            or self.context.handles_open >= limits.max_handles_per_connection
-        ):
+        if self._sftp.full:
             raise OSError(EMFILE, os.strerror(EMFILE))
 
     def add(self, opened: OpenFile | OpenDirectory) -> bytes:
         """The handle of what was opened: numbers that are never used twice on a connection."""
-        self.context.handles_made += 1
-        handle = b"%d" % self.context.handles_made
-        if isinstance(opened, OpenFile):
-            try:
-                self._sftp.handle_add(handle, opened.fd, opened.access)
-            except OSError:
-                os.close(opened.fd)
-                raise
+        handle = b"%d" % self.context.handles.next_number()
+        try:
+            self._sftp.handle_add(handle, opened.fileno(), opened.access)
+        except OSError:
+            opened.close()
+            raise
         self._handles[handle] = opened
-        self.context.handles_open += 1
         return handle
+
+    def _find(self, handle: bytes) -> OpenFile | OpenDirectory | None:
+        """What the handle stands for; a file that C opened becomes ours."""
+        opened = self._handles.get(handle)
+        if opened is None and (adopted := self._sftp.adopt(handle)) is not None:
+            opened = OpenFile(adopted.path, adopted.fd, adopted.access, time.monotonic())
+            self._handles[handle] = opened
+        return opened
 
     def opened(self, handle: bytes) -> OpenFile | OpenDirectory:
         """Raises StatusError(INVALID_HANDLE)."""
-        try:
-            return self._handles[handle]
-        except KeyError:
-            raise StatusError(Status.INVALID_HANDLE) from None
+        opened = self._find(handle)
+        if opened is None:
+            raise StatusError(Status.INVALID_HANDLE)
+        return opened
 
     def file(self, handle: bytes) -> OpenFile:
         opened = self.opened(handle)
@@ -191,14 +209,13 @@ class Session:
         """Raises the first error that a WRITE or the closing itself met: OSError."""
         opened = self.opened(handle)
         del self._handles[handle]
-        self.context.handles_open -= 1
-        if isinstance(opened, OpenDirectory):
-            opened.directory.close()
-            return
         stats = self._sftp.handle_remove(handle)
+        if isinstance(opened, OpenDirectory):
+            opened.close()
+            return
         error = stats.error or opened.error
         try:
-            os.close(opened.fd)
+            opened.close()
         except OSError as failure:
             error = error or failure.errno or EIO
         self._journal_close(opened, stats, aborted=not by_client and bool(opened.access & HandleAccess.WRITE))
@@ -209,6 +226,8 @@ class Session:
 
     def close(self) -> None:
         """Lets go of what the client left open; a file that was being written is logged as aborted."""
+        while (name := self._sftp.owned()) is not None:
+            self._find(name)
         for handle, opened in list(self._handles.items()):
             try:
                 self.close_handle(handle, by_client=False)

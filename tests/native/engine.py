@@ -71,7 +71,7 @@ class Event:
     length: int = 0
     error: int = 0
     request_id: int = 0
-    is_write: bool = False
+    operation: str = ""
 
 
 def packet(content: bytes) -> Event:
@@ -84,7 +84,7 @@ END = Event(EventKind.EOF)
 
 def event_of(pipe: Pipe, kind: EventKind) -> Event:
     if kind == EventKind.FAILED:
-        return Event(kind, pipe.data, pipe.length, pipe.error, pipe.request_id, pipe.is_write)
+        return Event(kind, pipe.data, pipe.length, pipe.error, pipe.request_id, pipe.operation)
     return Event(kind, pipe.data if kind == EventKind.PACKET else b"", pipe.length)
 
 

@@ -33,8 +33,8 @@ LENGTHS = (0, 1, 2**15, 2**18 - 1, 2**18, 2**18 + 1, 2**31, 2**32 - 1)
 LARGEST = 2**63 - 1
 
 
-def failed(request_id: int, error: int, handle: bytes, *, is_write: bool) -> Event:
-    return Event(EventKind.FAILED, handle, len(handle), error, request_id, is_write)
+def failed(request_id: int, error: int, handle: bytes, operation: str) -> Event:
+    return Event(EventKind.FAILED, handle, len(handle), error, request_id, operation)
 
 
 # --- literal bytes ---
@@ -249,7 +249,7 @@ def test_a_failed_write_tells_its_errno_and_the_channel_goes_on(files: Files) ->
     files.add_descriptor(b"full", "/dev/full", os.O_RDWR, HandleAccess.WRITE)
     files.add(b"fine")
     outcome = exchange(files, write(5, b"full", 0, b"x") + write(6, b"fine", 0, b"y"))
-    assert outcome.events == [failed(5, ENOSPC, b"full", is_write=True), END]
+    assert outcome.events == [failed(5, ENOSPC, b"full", "write"), END]
     assert outcome.replies == ok(6)
 
 
@@ -258,8 +258,8 @@ def test_a_descriptor_of_the_wrong_mode_fails_with_ebadf(files: Files) -> None:
     files.add_descriptor(b"w", "/dev/null", os.O_WRONLY, HandleAccess.READ)
     outcome = exchange(files, write(1, b"r", 0, b"x") + read(2, b"w", 0, 1))
     assert outcome.events == [
-        failed(1, EBADF, b"r", is_write=True),
-        failed(2, EBADF, b"w", is_write=False),
+        failed(1, EBADF, b"r", "write"),
+        failed(2, EBADF, b"w", "read"),
         END,
     ]
     assert outcome.replies == b""
@@ -267,7 +267,7 @@ def test_a_descriptor_of_the_wrong_mode_fails_with_ebadf(files: Files) -> None:
 
 def test_a_read_of_a_directory_fails_with_eisdir(files: Files, tmp_path: Path) -> None:
     files.add_descriptor(b"d", str(tmp_path), os.O_RDONLY, HandleAccess.READ)
-    assert exchange(files, read(1, b"d", 0, 1)).events == [failed(1, EISDIR, b"d", is_write=False), END]
+    assert exchange(files, read(1, b"d", 0, 1)).events == [failed(1, EISDIR, b"d", "read"), END]
 
 
 def test_the_failure_of_an_odd_offset_is_the_file_systems(files: Files, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_the_failure_of_an_odd_offset_is_the_file_systems(files: Files, tmp_path
     path.touch()
     files.add_descriptor(b"h", str(path), os.O_WRONLY, HandleAccess.WRITE)
     outcome = exchange(files, write(1, b"h", LARGEST - 1, b"x"))
-    assert outcome.events == [failed(1, EFBIG, b"h", is_write=True), END]
+    assert outcome.events == [failed(1, EFBIG, b"h", "write"), END]
     assert path.stat().st_size == 0
 
 

@@ -439,7 +439,7 @@ def test_the_end_with_open_handles_closes_their_files(server: StdioServer, clien
     client.ask(Type.OPENDIR, string(b"/"))
     assert client.write(handle, 0, b"kept") == Code.OK
     assert server.finish() == Ending("eof", 0)
-    assert server.session.context.handles_open == 0
+    assert server.session.context.handles.open == 0
     assert (root / "f").read_bytes() == b"kept"
 
 
@@ -459,7 +459,7 @@ def test_a_client_that_vanishes_leaves_what_was_acknowledged(fs: RootedFileSyste
         assert client.write(handle, 0, b"acknowledged") == Code.OK
         client.post_all([client.request(Type.STAT, string(b"/f")) for _ in range(1000)])
     assert (root / "f").read_bytes() == b"acknowledged"
-    assert server.session.context.handles_open == 0
+    assert server.session.context.handles.open == 0
 
 
 # --- descriptors ---

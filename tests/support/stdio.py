@@ -66,7 +66,7 @@ def _answer_all(pipe: Pipe, session: Session) -> Ending:
 
 def _answer(pipe: Pipe, session: Session, kind: EventKind) -> bytes:
     if kind == EventKind.FAILED:
-        return session.failed_in_core(pipe.request_id, pipe.data, pipe.error, pipe.is_write)
+        return session.failed_in_core(pipe.request_id, pipe.operation, pipe.data, pipe.error)
     assert kind == EventKind.PACKET, f"a pipe has no event {kind.name}"
     return session.answer(pipe.data)
 
