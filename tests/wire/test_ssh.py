@@ -218,9 +218,7 @@ OPEN_ENDED: dict[str, tuple[bytes, bytes, ssh.Message]] = {
 
 exact = pytest.mark.parametrize(("payload", "message"), EXACT.values(), ids=list(EXACT))
 open_ended = pytest.mark.parametrize(("head", "data", "message"), OPEN_ENDED.values(), ids=list(OPEN_ENDED))
-EVERY_PAYLOAD = [payload for payload, _ in EXACT.values()] + [
-    head + data for head, data, _ in OPEN_ENDED.values()
-]
+EVERY_PAYLOAD = [payload for payload, _ in EXACT.values()] + [head + data for head, data, _ in OPEN_ENDED.values()]
 
 
 @exact
