@@ -179,3 +179,74 @@ int sshd_channel_pump(sshd_connection *c, sshd_channel *ch) {
         rc = pump_close(c, ch);
     return rc;
 }
+
+/* --- what Python asks for --- */
+
+/* Confirms the opening; the number of our side, or -EBUSY when there are enough. */
+int sshd_connection_open_channel(sshd_connection *c, uint32_t remote_id, uint32_t window, uint32_t max_packet) {
+    sshd_channel *ch;
+    int id = 0;
+
+    if (!c->authenticated)
+        return -EPERM;
+    while (id < SSHD_CHANNELS && c->channels[id] != NULL)
+        id++;
+    if (id == SSHD_CHANNELS)
+        return -EBUSY;
+    ch = calloc(1, sizeof *ch);
+    if (ch == NULL)
+        return -ENOMEM;
+    ch->remote_id = remote_id;
+    ch->remote_window = window;
+    ch->remote_packet_max = max_packet < SSHD_CHANNEL_PACKET_MAX ? max_packet : SSHD_CHANNEL_PACKET_MAX;
+    ch->local_window = ch->window = SSHD_WINDOW_IDLE;
+    c->channels[id] = ch;
+    if (ssh_buffer_pack(c->session->out_buffer, "bdddd", SSH2_MSG_CHANNEL_OPEN_CONFIRMATION, remote_id, (uint32_t)id,
+                        ch->local_window, (uint32_t)SSHD_CHANNEL_PACKET_MAX) != SSH_OK ||
+        ssh_packet_send(c->session) == SSH_ERROR)
+        return -EPIPE;
+    return id;
+}
+
+static sshd_channel *channel_of(sshd_connection *c, uint32_t channel) {
+    return channel < SSHD_CHANNELS ? c->channels[channel] : NULL;
+}
+
+int sshd_connection_start_sftp(sshd_connection *c, uint32_t channel, const uint8_t *ok, size_t ok_length,
+                               const uint8_t *eof, size_t eof_length) {
+    sshd_channel *ch = channel_of(c, channel);
+    int rc;
+
+    if (ch == NULL || ch->started)
+        return -EINVAL;
+    rc = sshd_sftp_init(&ch->sftp, ok, ok_length, eof, eof_length);
+    ch->started = rc == 0;
+    return rc;
+}
+
+int sshd_connection_remote_id(sshd_connection *c, uint32_t channel, uint32_t *remote_id) {
+    sshd_channel *ch = channel_of(c, channel);
+
+    if (ch == NULL || ch->close_sent)
+        return -ENOENT;
+    *remote_id = ch->remote_id;
+    return 0;
+}
+
+/* Closes it once its replies are out; what still comes in is dropped. exit_status -1 sends none. */
+int sshd_connection_finish_channel(sshd_connection *c, uint32_t channel, int exit_status) {
+    sshd_channel *ch = channel_of(c, channel);
+
+    if (ch == NULL)
+        return -ENOENT;
+    ch->finishing = 1;
+    ch->exit_status = exit_status;
+    sshd_sftp_done(&ch->sftp);
+    sshd_buffer_release(&ch->sftp.in);
+    return 0;
+}
+
+sshd_sftp *sshd_connection_sftp(sshd_connection *c, uint32_t channel) {
+    sshd_channel *ch = channel_of(c, channel);
+    return ch == NULL ? NULL : &ch->sftp;
+}

@@ -46,11 +46,29 @@ struct sshd_connection {
     uint64_t bytes_at_rest;
 };
 
+#define SSHD_SECOND 1000000000LL
+#define SSHD_REST_AFTER (5 * SSHD_SECOND)
+
 int64_t sshd_now(void);
+int sshd_connection_socket(sshd_connection *c);
 /* Bytes that libssh holds for the socket. */
 size_t sshd_connection_unsent(sshd_connection *c);
+/* Something waits for the peer to read: bytes for the socket, or replies for a channel's window. */
+int sshd_connection_owing(sshd_connection *c);
+/* Hands libssh's bytes to the socket, as many as it takes now. */
+void sshd_connection_send_out(sshd_connection *c);
+/* Gives libssh one packet. 1 when it took one, 0 when more bytes are needed. */
+int sshd_connection_feed(sshd_connection *c);
+/* Reads what the socket has. Negative errno when memory is short; the peer's end shows in `state`. */
+int sshd_connection_receive(sshd_connection *c);
+/* Sleeps until the socket is ready for `events` (1), somebody woke us (2), both (3), or `due` has come (0). */
+int sshd_connection_wait(sshd_connection *c, int64_t due, short events, int wake_too);
+/* rest.c: gives back what a transfer made large. */
+void sshd_connection_rest(sshd_connection *c);
 /* A key exchange after the first is running: nothing may be served. */
 int sshd_connection_exchanging(sshd_connection *c);
+/* The peer has closed it, orderly (0) or with an errno. */
+void sshd_connection_gone(sshd_connection *c, int error);
 /* Ends the connection: what the peer sent breaks the protocol. */
 void sshd_connection_break(sshd_connection *c, int error);
 

@@ -1,7 +1,4 @@
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
+/* What each request does to a path, in one call without Python's lock. */
 #include "path.h"
 
 #include <errno.h>
@@ -11,258 +8,19 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /* What the system's headers may be too old to name; these numbers are the same on every architecture but Alpha. */
-#ifndef SYS_openat2
-#define SYS_openat2 437
-#endif
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
 #endif
-#ifndef RESOLVE_IN_ROOT
-#define RESOLVE_NO_MAGICLINKS 0x02
-#define RESOLVE_IN_ROOT 0x10
-#endif
 
-#define PROC_MAGIC 0x9fa0
-#define PROC_ROOT_INODE 1
-
-#define ATTEMPTS 128      /* openat2 gives up with EAGAIN when something was renamed under it */
-#define LINKS_MAX 40      /* as the kernel */
-#define STEPS_MAX 16384   /* directories opened by one walk: a target full of "d/.." must not buy seconds */
 #define PROC_PATH_SIZE 32 /* "/proc/self/fd/" and a number */
 
 _Static_assert(sizeof(sshd_stat) == 80, "the binding unpacks 7 x 8 + 6 x 4 bytes");
-
-/* struct open_how of linux/openat2.h */
-struct how {
-    uint64_t flags;
-    uint64_t mode;
-    uint64_t resolve;
-};
-
-static int outcome(long result) {
-    return result < 0 ? -errno : (int)result;
-}
-
-static int is_type(int fd, mode_t type) {
-    struct stat st;
-
-    return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type;
-}
-
-/* ---- resolving by walking ---- */
-
-/* Rule: the walk only ever descends, by one name that is neither a link nor "..", from the root. So it cannot leave. */
-struct walk {
-    int root;
-    int fd; /* the directory reached */
-    int links;
-    int steps;
-    uint64_t flags;
-    uint32_t mode;
-    const char *next;    /* into rest */
-    char done[PATH_MAX]; /* what led from the root to fd: "/a/b" */
-    char rest[PATH_MAX]; /* what is still to be walked */
-};
-
-static void walk_arrive(struct walk *w, int fd) {
-    if (w->fd != w->root)
-        close(w->fd);
-    w->fd = fd;
-}
-
-/* From now on walks `head`, then what was left. */
-static int walk_prepend(struct walk *w, const char *head, size_t length) {
-    size_t tail = strlen(w->next) + 1;
-
-    if (length + tail > sizeof w->rest)
-        return -ENAMETOOLONG;
-    memmove(w->rest + length, w->next, tail);
-    memcpy(w->rest, head, length);
-    w->next = w->rest;
-    return 0;
-}
-
-/* Walks the way to the parent anew: openat("..") would follow a directory that was moved meanwhile. */
-static int walk_up(struct walk *w) {
-    char *slash = strrchr(w->done, '/');
-    int rc;
-
-    if (slash == NULL)
-        return 0;
-    rc = walk_prepend(w, w->done, (size_t)(slash - w->done));
-    w->done[0] = '\0';
-    walk_arrive(w, w->root);
-    return rc;
-}
-
-/* In procfs only the links at its top (self, mounts, net) are text; the others lead to objects wherever they are. */
-static int walk_at_magic(struct walk *w) {
-    struct statfs fs;
-    struct stat st;
-
-    if (fstatfs(w->fd, &fs) < 0 || fstat(w->fd, &st) < 0)
-        return 1;
-    return fs.f_type == PROC_MAGIC && st.st_ino != PROC_ROOT_INODE;
-}
-
-/* Replaces `name` by its target if it is a link, else fails with `error`, which opening it gave. */
-static int walk_follow(struct walk *w, const char *name, int error) {
-    char target[PATH_MAX];
-    ssize_t length = readlinkat(w->fd, name, target, sizeof target);
-    int rc;
-
-    if (length < 0)
-        return errno == EINVAL ? error : -errno;
-    if (length == 0)
-        return -ENOENT;
-    if (length == (ssize_t)sizeof target)
-        return -ENAMETOOLONG;
-    if (++w->links > LINKS_MAX || walk_at_magic(w))
-        return -ELOOP;
-    rc = walk_prepend(w, target, (size_t)length);
-    if (rc == 0 && target[0] == '/') {
-        w->done[0] = '\0';
-        walk_arrive(w, w->root);
-    }
-    return rc;
-}
-
-static int walk_down(struct walk *w, const char *name) {
-    size_t used = strlen(w->done);
-    int fd;
-
-    if (++w->steps > STEPS_MAX)
-        return -ELOOP;
-    fd = openat(w->fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOTDIR ? walk_follow(w, name, -ENOTDIR) : -errno;
-    walk_arrive(w, fd);
-    if ((size_t)snprintf(w->done + used, sizeof w->done - used, "/%s", name) >= sizeof w->done - used)
-        return -ENAMETOOLONG;
-    return 0;
-}
-
-/* Opens the last component. Returns 0 with the descriptor in *opened, or with -1 there to go on behind a link. */
-static int walk_open(struct walk *w, const char *name, int *opened) {
-    int fd = openat(w->fd, name, (int)w->flags | O_NOFOLLOW | O_CLOEXEC, w->mode);
-    int error = fd < 0 ? -errno : 0;
-    int follow = !(w->flags & O_NOFOLLOW);
-
-    if (fd >= 0 && follow && w->flags & O_PATH && is_type(fd, S_IFLNK)) {
-        close(fd);
-        return walk_follow(w, name, -ELOOP);
-    }
-    if (follow && (error == -ELOOP || error == -ENOTDIR))
-        return walk_follow(w, name, error);
-    *opened = fd;
-    return error;
-}
-
-static int walk_step(struct walk *w, int *opened) {
-    char name[NAME_MAX + 1];
-    size_t length;
-
-    w->next += strspn(w->next, "/");
-    length = strcspn(w->next, "/");
-    if (length > NAME_MAX)
-        return -ENAMETOOLONG;
-    if (length == 0)
-        return walk_open(w, ".", opened);
-    memcpy(name, w->next, length);
-    name[length] = '\0';
-    w->next += length;
-    if (strcmp(name, ".") == 0)
-        return 0;
-    if (strcmp(name, "..") == 0)
-        return walk_up(w);
-    return *w->next ? walk_down(w, name) : walk_open(w, name, opened);
-}
-
-static int resolve_by_walk(int root, const char *path, uint64_t flags, uint32_t mode) {
-    struct walk w = {.root = root, .fd = root, .flags = flags, .mode = mode, .next = path};
-    int opened = -1;
-    int rc = walk_prepend(&w, "", 0);
-
-    while (rc == 0 && opened < 0)
-        rc = walk_step(&w, &opened);
-    walk_arrive(&w, root);
-    return rc < 0 ? rc : opened;
-}
-
-/* ---- resolving by the kernel ---- */
-
-static int resolve_by_kernel(int root, const char *path, uint64_t flags, uint32_t mode) {
-    struct how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    int rc = -EAGAIN;
-
-    if (flags & O_CREAT)
-        how.mode = mode;
-    if (!(flags & O_PATH))
-        how.flags |= O_LARGEFILE;
-    for (int i = 0; i < ATTEMPTS && (rc == -EAGAIN || rc == -EINTR); i++)
-        rc = outcome(syscall(SYS_openat2, root, path, &how, sizeof how));
-    return rc;
-}
-
-/*
- * Opens `path` below `root` with open(2) flags. The way of the kernel costs 2 us; where it is missing (ENOSYS) or forbidden by
- * a sandbox (EPERM) we walk. A real EPERM comes back from the walk unchanged.
- */
-int sshd_path_resolve(int root, const char *path, uint64_t flags, uint32_t mode, int walk) {
-    int rc = -ENOSYS;
-
-    path += strspn(path, "/");
-    if (*path == '\0')
-        path = ".";
-    if (!walk)
-        rc = resolve_by_kernel(root, path, flags, mode);
-    if (rc == -ENOSYS || rc == -EPERM)
-        rc = resolve_by_walk(root, path, flags, mode);
-    return rc;
-}
-
-/* ---- the parent of a name ---- */
-
-struct leaf {
-    int root;
-    int parent;
-    const char *name; /* into the caller's path */
-};
-
-/* Opens the parent of `path`. Paths without a last name, such as "/", fail with -at_root. */
-static int leaf_open(struct leaf *leaf, int root, const char *path, int at_root, int walk) {
-    char parent[PATH_MAX];
-    const char *slash;
-    size_t length;
-
-    path += strspn(path, "/");
-    slash = strrchr(path, '/');
-    leaf->root = leaf->parent = root;
-    leaf->name = slash ? slash + 1 : path;
-    if (*leaf->name == '\0' || strcmp(leaf->name, ".") == 0 || strcmp(leaf->name, "..") == 0)
-        return -at_root;
-    if (slash == NULL)
-        return 0;
-    length = (size_t)(slash - path);
-    if (length >= sizeof parent)
-        return -ENAMETOOLONG;
-    memcpy(parent, path, length);
-    parent[length] = '\0';
-    leaf->parent = sshd_path_resolve(root, parent, O_PATH | O_DIRECTORY, 0, walk);
-    return leaf->parent < 0 ? leaf->parent : 0;
-}
-
-static void leaf_close(struct leaf *leaf) {
-    if (leaf->parent >= 0 && leaf->parent != leaf->root)
-        close(leaf->parent);
-}
 
 /* ---- files ---- */
 
@@ -356,14 +114,14 @@ int sshd_file_change(int fd, const sshd_change *c) {
     int rc = change_check(c);
 
     if (rc == 0 && c->what & SSHD_CHANGE_SIZE)
-        rc = outcome(ftruncate(fd, (off_t)c->size));
+        rc = sshd_outcome(ftruncate(fd, (off_t)c->size));
     if (rc == 0 && c->what & (SSHD_CHANGE_UID | SSHD_CHANGE_GID))
-        rc = outcome(fchown(fd, change_uid(c), change_gid(c)));
+        rc = sshd_outcome(fchown(fd, change_uid(c), change_gid(c)));
     if (rc == 0 && c->what & SSHD_CHANGE_MODE)
-        rc = outcome(fchmod(fd, c->mode & 07777));
+        rc = sshd_outcome(fchmod(fd, c->mode & 07777));
     if (rc == 0 && c->what & (SSHD_CHANGE_ATIME | SSHD_CHANGE_MTIME)) {
         change_times(c, times);
-        rc = outcome(futimens(fd, times));
+        rc = sshd_outcome(futimens(fd, times));
     }
     return rc;
 }
@@ -380,12 +138,12 @@ static int path_resize(int root, const char *path, int fd, uint64_t size, int wa
     int rc;
     int writable;
 
-    if (!is_type(fd, S_IFREG))
-        return is_type(fd, S_IFDIR) ? -EISDIR : -EINVAL;
+    if (!sshd_is_type(fd, S_IFREG))
+        return sshd_is_type(fd, S_IFDIR) ? -EISDIR : -EINVAL;
     writable = sshd_path_resolve(root, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0, walk);
     if (writable < 0)
         return writable;
-    rc = same_object(fd, writable) ? outcome(ftruncate(writable, (off_t)size)) : -EAGAIN;
+    rc = same_object(fd, writable) ? sshd_outcome(ftruncate(writable, (off_t)size)) : -EAGAIN;
     close(writable);
     return rc;
 }
@@ -399,25 +157,25 @@ static int path_chmod(int fd, mode_t mode) {
     char proc[PROC_PATH_SIZE];
     int rc;
 
-    if (is_type(fd, S_IFLNK))
+    if (sshd_is_type(fd, S_IFLNK))
         return -EOPNOTSUPP;
-    rc = outcome(syscall(SYS_fchmodat2, fd, "", mode, AT_EMPTY_PATH));
+    rc = sshd_outcome(syscall(SYS_fchmodat2, fd, "", mode, AT_EMPTY_PATH));
     if (rc != -ENOSYS && rc != -EPERM)
         return rc;
     proc_path(proc, fd);
-    rc = outcome(chmod(proc, mode));
+    rc = sshd_outcome(chmod(proc, mode));
     return rc == -ENOENT ? -EOPNOTSUPP : rc;
 }
 
 /* utimensat takes AT_EMPTY_PATH since Linux 5.8. */
 static int path_utime(int fd, const struct timespec times[2]) {
     char proc[PROC_PATH_SIZE];
-    int rc = outcome(utimensat(fd, "", times, AT_EMPTY_PATH));
+    int rc = sshd_outcome(utimensat(fd, "", times, AT_EMPTY_PATH));
 
     if (rc != -EINVAL)
         return rc;
     proc_path(proc, fd);
-    rc = outcome(utimensat(AT_FDCWD, proc, times, 0));
+    rc = sshd_outcome(utimensat(AT_FDCWD, proc, times, 0));
     return rc == -ENOENT ? -EOPNOTSUPP : rc;
 }
 
@@ -436,7 +194,7 @@ int sshd_path_change(int root, const char *path, int follow, const sshd_change *
     if (c->what & SSHD_CHANGE_SIZE)
         rc = path_resize(root, path, fd, c->size, walk);
     if (rc == 0 && c->what & (SSHD_CHANGE_UID | SSHD_CHANGE_GID))
-        rc = outcome(fchownat(fd, "", change_uid(c), change_gid(c), AT_EMPTY_PATH));
+        rc = sshd_outcome(fchownat(fd, "", change_uid(c), change_gid(c), AT_EMPTY_PATH));
     if (rc == 0 && c->what & SSHD_CHANGE_MODE)
         rc = path_chmod(fd, c->mode & 07777);
     if (rc == 0 && c->what & (SSHD_CHANGE_ATIME | SSHD_CHANGE_MTIME)) {
@@ -452,71 +210,71 @@ out:
 /* ---- names ---- */
 
 int sshd_path_mkdir(int root, const char *path, uint32_t mode, int walk) {
-    struct leaf leaf;
-    int rc = leaf_open(&leaf, root, path, EEXIST, walk);
+    sshd_leaf leaf;
+    int rc = sshd_leaf_open(&leaf, root, path, EEXIST, walk);
 
     if (rc == 0)
-        rc = outcome(mkdirat(leaf.parent, leaf.name, mode));
-    leaf_close(&leaf);
+        rc = sshd_outcome(mkdirat(leaf.parent, leaf.name, mode));
+    sshd_leaf_close(&leaf);
     return rc;
 }
 
 int sshd_path_rmdir(int root, const char *path, int walk) {
-    struct leaf leaf;
-    int rc = leaf_open(&leaf, root, path, EBUSY, walk);
+    sshd_leaf leaf;
+    int rc = sshd_leaf_open(&leaf, root, path, EBUSY, walk);
 
     if (rc == 0)
-        rc = outcome(unlinkat(leaf.parent, leaf.name, AT_REMOVEDIR));
-    leaf_close(&leaf);
+        rc = sshd_outcome(unlinkat(leaf.parent, leaf.name, AT_REMOVEDIR));
+    sshd_leaf_close(&leaf);
     return rc;
 }
 
 int sshd_path_remove(int root, const char *path, int walk) {
-    struct leaf leaf;
-    int rc = leaf_open(&leaf, root, path, EISDIR, walk);
+    sshd_leaf leaf;
+    int rc = sshd_leaf_open(&leaf, root, path, EISDIR, walk);
 
     if (rc == 0)
-        rc = outcome(unlinkat(leaf.parent, leaf.name, 0));
-    leaf_close(&leaf);
+        rc = sshd_outcome(unlinkat(leaf.parent, leaf.name, 0));
+    sshd_leaf_close(&leaf);
     return rc;
 }
 
 int sshd_path_symlink(int root, const char *target, const char *path, int walk) {
-    struct leaf leaf;
-    int rc = leaf_open(&leaf, root, path, EEXIST, walk);
+    sshd_leaf leaf;
+    int rc = sshd_leaf_open(&leaf, root, path, EEXIST, walk);
 
     if (rc == 0)
-        rc = outcome(symlinkat(target, leaf.parent, leaf.name));
-    leaf_close(&leaf);
+        rc = sshd_outcome(symlinkat(target, leaf.parent, leaf.name));
+    sshd_leaf_close(&leaf);
     return rc;
 }
 
 int sshd_path_link(int root, const char *old_path, const char *new_path, int walk) {
-    struct leaf from;
-    struct leaf to = {.parent = -1};
-    int rc = leaf_open(&from, root, old_path, EPERM, walk);
+    sshd_leaf from;
+    sshd_leaf to = {.parent = -1};
+    int rc = sshd_leaf_open(&from, root, old_path, EPERM, walk);
 
     if (rc == 0)
-        rc = leaf_open(&to, root, new_path, EEXIST, walk);
+        rc = sshd_leaf_open(&to, root, new_path, EEXIST, walk);
     if (rc == 0)
-        rc = outcome(linkat(from.parent, from.name, to.parent, to.name, 0));
-    leaf_close(&to);
-    leaf_close(&from);
+        rc = sshd_outcome(linkat(from.parent, from.name, to.parent, to.name, 0));
+    sshd_leaf_close(&to);
+    sshd_leaf_close(&from);
     return rc;
 }
 
-static int rename_directory(const struct leaf *from, const struct leaf *to) {
+static int rename_directory(const sshd_leaf *from, const sshd_leaf *to) {
     struct stat st;
 
     if (fstatat(to->parent, to->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return -EEXIST;
     if (errno != ENOENT)
         return -errno;
-    return outcome(renameat(from->parent, from->name, to->parent, to->name));
+    return sshd_outcome(renameat(from->parent, from->name, to->parent, to->name));
 }
 
 /* For file systems without RENAME_NOREPLACE (NFS, many of FUSE). Not atomic: both names, or a late rival, may show. */
-static int rename_in_steps(const struct leaf *from, const struct leaf *to) {
+static int rename_in_steps(const sshd_leaf *from, const sshd_leaf *to) {
     struct stat st;
     int rc;
 
@@ -526,32 +284,32 @@ static int rename_in_steps(const struct leaf *from, const struct leaf *to) {
         return rename_directory(from, to);
     if (linkat(from->parent, from->name, to->parent, to->name, 0) < 0)
         return errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS ? rename_directory(from, to) : -errno;
-    rc = outcome(unlinkat(from->parent, from->name, 0));
+    rc = sshd_outcome(unlinkat(from->parent, from->name, 0));
     if (rc < 0)
         unlinkat(to->parent, to->name, 0);
     return rc;
 }
 
-static int rename_leaf(const struct leaf *from, const struct leaf *to, int replace) {
+static int rename_leaf(const sshd_leaf *from, const sshd_leaf *to, int replace) {
     int rc;
 
     if (replace)
-        return outcome(renameat(from->parent, from->name, to->parent, to->name));
-    rc = outcome(syscall(SYS_renameat2, from->parent, from->name, to->parent, to->name, RENAME_NOREPLACE));
+        return sshd_outcome(renameat(from->parent, from->name, to->parent, to->name));
+    rc = sshd_outcome(syscall(SYS_renameat2, from->parent, from->name, to->parent, to->name, RENAME_NOREPLACE));
     return rc == -EINVAL || rc == -ENOSYS ? rename_in_steps(from, to) : rc;
 }
 
 int sshd_path_rename(int root, const char *old_path, const char *new_path, int replace, int walk) {
-    struct leaf from;
-    struct leaf to = {.parent = -1};
-    int rc = leaf_open(&from, root, old_path, EBUSY, walk);
+    sshd_leaf from;
+    sshd_leaf to = {.parent = -1};
+    int rc = sshd_leaf_open(&from, root, old_path, EBUSY, walk);
 
     if (rc == 0)
-        rc = leaf_open(&to, root, new_path, replace ? EBUSY : EEXIST, walk);
+        rc = sshd_leaf_open(&to, root, new_path, replace ? EBUSY : EEXIST, walk);
     if (rc == 0)
         rc = rename_leaf(&from, &to, replace);
-    leaf_close(&to);
-    leaf_close(&from);
+    sshd_leaf_close(&to);
+    sshd_leaf_close(&from);
     return rc;
 }
 
@@ -562,7 +320,7 @@ int sshd_path_readlink(int root, const char *path, char *target, size_t size, in
 
     if (fd < 0)
         return fd;
-    rc = outcome(readlinkat(fd, "", target, size));
+    rc = sshd_outcome(readlinkat(fd, "", target, size));
     close(fd);
     return rc == -ENOENT ? -EINVAL : rc; /* what the kernel calls an empty path is an object that is no link */
 }
@@ -613,7 +371,7 @@ int sshd_directory_read(int root, int fd, sshd_stat *stats, char *names, size_t 
         long filled = syscall(SYS_getdents64, fd, records, sizeof records);
 
         if (filled <= 0)
-            return outcome(filled);
+            return sshd_outcome(filled);
         for (long at = 0; at < filled;) {
             const struct record *record = (const struct record *)(records + at);
             size_t size = strlen(record->name) + 1;

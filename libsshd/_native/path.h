@@ -8,6 +8,26 @@
 #ifndef SSHD_PATH_H
 #define SSHD_PATH_H
 
+#include <errno.h>
+#include <sys/types.h>
+
 #include "native.h"
+
+static inline int sshd_outcome(long result) {
+    return result < 0 ? -errno : (int)result;
+}
+
+int sshd_is_type(int fd, mode_t type);
+
+/* The last name of a path and the directory it stands in. */
+typedef struct {
+    int root;
+    int parent;
+    const char *name; /* into the caller's path */
+} sshd_leaf;
+
+/* Opens the parent of `path`. Paths without a last name, such as "/", fail with -at_root. */
+int sshd_leaf_open(sshd_leaf *leaf, int root, const char *path, int at_root, int walk);
+void sshd_leaf_close(sshd_leaf *leaf);
 
 #endif

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from errno import EBUSY
+from errno import EBUSY, EPROTO
 
 from libsshd._native import Bind, EventKind
 from libsshd._native import Connection as NativeConnection
@@ -131,7 +131,7 @@ class Connection:
         finally:
             for session in self._sessions.values():
                 session.close()
-            self._log_end(error)
+            self._log_end(native, error)
             with self._lock:
                 self._native = None
             native.free()
@@ -341,19 +341,25 @@ class Connection:
 
     # --- the end ---
 
-    def _log_end(self, error: int | None) -> None:
-        assert self._native is not None
-        info = self._native.describe()
-        logged_in = self._login.user is not None
+    def _log_end(self, native: NativeConnection, error: int | None) -> None:
+        """A peer that never got its keys is a probe; one that spoke SSH and failed is worth a line."""
+        info = native.describe()
+        if self._login.user is not None:
+            level, event, message = logging.INFO, "logout", "user logged out"
+        else:
+            spoke = error == EPROTO and info.client_version.startswith("SSH-")
+            level, event = (logging.INFO if spoke else logging.DEBUG), "disconnect"
+            message = "disconnected before login"
+        reason = native.error_text if error == EPROTO else os.strerror(error) if error else None
         journal.record(
-            logging.INFO if logged_in else logging.DEBUG,
-            "logout" if logged_in else "disconnect",
-            "user logged out" if logged_in else "disconnected before login",
+            level,
+            event,
+            message,
             self._facts,
             received=info.bytes_in,
             sent=info.bytes_out,
             seconds=round(time.monotonic() - self._began, 3),
-            reason=os.strerror(error) if error else None,
+            reason=reason or None,
         )
 
 

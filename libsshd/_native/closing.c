@@ -1,0 +1,51 @@
+/* The end of a connection, from our side. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "connection.h"
+
+#define FLUSH_LIMIT (2 * SSHD_SECOND)
+#define LINGER_LIMIT (1 * SSHD_SECOND)
+
+/* Sends what is owed; the peer's packets are read on, for they open its windows. */
+static void close_flush(sshd_connection *c, int64_t due) {
+    while (c->state == SSHD_OPEN && sshd_connection_flush(c) == 0 && sshd_connection_owing(c) && sshd_now() < due) {
+        if (sshd_connection_wait(c, due, sshd_connection_unsent(c) ? POLLIN | POLLOUT : POLLIN, 0) < 0 || sshd_connection_receive(c) < 0)
+            return;
+        while (c->state == SSHD_OPEN && sshd_connection_feed(c))
+            c->message_ready = 0;
+    }
+}
+
+static void close_linger(sshd_connection *c) {
+    int64_t due = sshd_now() + LINGER_LIMIT;
+    uint8_t sink[4096];
+
+    while (ssh_socket_is_open(c->session->socket) && sshd_now() < due && sshd_connection_wait(c, due, POLLIN, 0) > 0) {
+        ssize_t n = recv(sshd_connection_socket(c), sink, sizeof sink, 0);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+            return;
+    }
+}
+
+/* Ends the connection from our side so that nothing owed to the client is lost: RFC 4253 section 11.1. */
+int sshd_connection_close(sshd_connection *c, int reason, const char *text, size_t length) {
+    int64_t due = sshd_now() + FLUSH_LIMIT;
+
+    if (c->state == SSHD_PEER_GONE || !ssh_socket_is_open(c->session->socket))
+        return 0;
+    close_flush(c, due);
+    if (c->state == SSHD_PEER_GONE || !ssh_socket_is_open(c->session->socket))
+        return 0;
+    ssh_buffer_reinit(c->session->out_buffer);
+    if (ssh_buffer_pack(c->session->out_buffer, "bddPs", SSH2_MSG_DISCONNECT, (uint32_t)reason, (uint32_t)length, length,
+                        text, "") == SSH_OK)
+        ssh_packet_send(c->session);
+    sshd_connection_send_out(c);
+    while (c->state != SSHD_PEER_GONE && sshd_connection_unsent(c) > 0 && sshd_connection_wait(c, due, POLLOUT, 0) > 0)
+        sshd_connection_send_out(c);
+    if (ssh_socket_is_open(c->session->socket) && shutdown(sshd_connection_socket(c), SHUT_WR) == 0)
+        close_linger(c);
+    return 0;
+}

@@ -1,0 +1,161 @@
+/* The socket and libssh's packet layer: bytes in, packets out, and the one wait. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "connection.h"
+
+#define RX_FIRST (8 * 1024)
+#define RX_MOST (128 * 1024)
+
+/* --- what libssh would do by itself --- */
+
+/* Rule: only sshd_connection_next waits. libssh asks for this when it wants to run its own poll loop. */
+int __wrap_ssh_handle_packets_termination(ssh_session session, int timeout, ssh_termination_function done, void *user);
+int __wrap_ssh_handle_packets_termination(ssh_session session, int timeout, ssh_termination_function done, void *user) {
+    (void)session, (void)timeout, (void)done, (void)user;
+    return SSH_AGAIN;
+}
+
+/* A full socket is no error: libssh keeps what was not sent. */
+ssize_t __real_send(int fd, const void *data, size_t length, int flags);
+ssize_t __wrap_send(int fd, const void *data, size_t length, int flags);
+ssize_t __wrap_send(int fd, const void *data, size_t length, int flags) {
+    ssize_t n;
+
+    do
+        n = __real_send(fd, data, length, flags);
+    while (n < 0 && errno == EINTR);
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
+}
+
+/* --- helpers --- */
+
+int64_t sshd_now(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * SSHD_SECOND + now.tv_nsec;
+}
+
+size_t sshd_connection_unsent(sshd_connection *c) {
+    return (size_t)ssh_socket_buffered_write_bytes(c->session->socket);
+}
+
+void sshd_connection_gone(sshd_connection *c, int error) {
+    if (c->state == SSHD_OPEN) {
+        c->state = SSHD_PEER_GONE;
+        c->error = error;
+    }
+}
+
+int sshd_connection_socket(sshd_connection *c) {
+    return ssh_socket_get_fd(c->session->socket);
+}
+
+/* --- input --- */
+
+int sshd_connection_feed(sshd_connection *c) {
+    struct ssh_socket_callbacks_struct *up = &c->session->socket_callbacks;
+    size_t length = sshd_buffer_length(&c->rx);
+    size_t used;
+
+    if (length == 0)
+        return 0;
+    used = up->data(sshd_buffer_head(&c->rx), length, up->userdata);
+    sshd_buffer_consume(&c->rx, used);
+    if (c->session->session_state == SSH_SESSION_STATE_ERROR || !ssh_socket_is_open(c->session->socket))
+        sshd_connection_break(c, EPROTO);
+    return used > 0;
+}
+
+/* The buffer grows while the socket keeps filling it, and beyond that only for one large packet. */
+int sshd_connection_receive(sshd_connection *c) {
+    size_t want = c->rx.size / 2;
+    ssize_t n;
+    int rc;
+
+    if (!c->received_all && c->rx.size < RX_MOST)
+        want = c->rx.size;
+    if (want < RX_FIRST)
+        want = RX_FIRST;
+    rc = sshd_buffer_reserve(&c->rx, want);
+    if (rc < 0)
+        return rc;
+    do
+        n = recv(sshd_connection_socket(c), sshd_buffer_tail(&c->rx), sshd_buffer_room(&c->rx), 0);
+    while (n < 0 && errno == EINTR);
+    c->received_all = n < (ssize_t)sshd_buffer_room(&c->rx);
+    if (n > 0) {
+        c->rx.end += (size_t)n;
+        c->bytes_in += (uint64_t)n;
+        c->active = sshd_now();
+        c->trimmed = 0;
+    } else if (n == 0) {
+        sshd_connection_gone(c, 0);
+    } else if (errno != EAGAIN) {
+        sshd_connection_gone(c, errno);
+    }
+    return 0;
+}
+
+/* --- output --- */
+
+void sshd_connection_send_out(sshd_connection *c) {
+    size_t before = sshd_connection_unsent(c);
+    size_t after;
+
+    if (before == 0)
+        return;
+    ssh_socket_set_write_wontblock(c->session->socket);
+    ssh_socket_nonblocking_flush(c->session->socket);
+    if (!ssh_socket_is_open(c->session->socket)) {
+        sshd_connection_gone(c, EPIPE);
+        return;
+    }
+    after = sshd_connection_unsent(c);
+    if (after < before) {
+        c->bytes_out += before - after;
+        c->output_moved = sshd_now();
+    }
+}
+
+int sshd_connection_flush(sshd_connection *c) {
+    int rc = 0;
+
+    for (int i = 0; i < SSHD_CHANNELS && rc == 0; i++) {
+        if (c->channels[i] != NULL && c->state == SSHD_OPEN)
+            rc = sshd_channel_pump(c, c->channels[i]);
+    }
+    if (rc == 0)
+        sshd_connection_send_out(c);
+    return rc;
+}
+
+int sshd_connection_owing(sshd_connection *c) {
+    if (sshd_connection_unsent(c) > 0)
+        return 1;
+    for (int i = 0; i < SSHD_CHANNELS; i++) {
+        if (c->channels[i] != NULL && sshd_buffer_length(&c->channels[i]->sftp.out) > 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* --- waiting --- */
+
+int sshd_connection_wait(sshd_connection *c, int64_t due, short events, int wake_too) {
+    struct pollfd pollers[2] = {{sshd_connection_socket(c), events, 0}, {c->wake_fd, POLLIN, 0}};
+    int64_t left = due ? due - sshd_now() : 0;
+    struct timespec timeout;
+
+    if (left < 0)
+        left = 0;
+    timeout.tv_sec = left / SSHD_SECOND;
+    timeout.tv_nsec = left % SSHD_SECOND;
+    if (ppoll(pollers, wake_too ? 2 : 1, due ? &timeout : NULL, NULL) < 0)
+        return errno == EINTR ? 0 : -errno;
+    return (pollers[0].revents ? 1 : 0) | (pollers[1].revents ? 2 : 0);
+}
