@@ -30,6 +30,10 @@ class Work(Protocol):
     def jobs(self, place: Workspace, amount: Amount) -> list[Job]:
         """Fresh jobs; makes the files they need."""
 
+    def rehearsal(self, place: Workspace, amount: Amount) -> list[Job]:
+        """Jobs of a round that is not measured but checked, when the measured ones leave nothing behind."""
+        return []
+
     def check(self, place: Workspace, amount: Amount, jobs: list[Job]) -> None:
         """Compare what arrived with what was sent. Raises BenchError when they differ."""
 
@@ -42,10 +46,15 @@ def require(same: bool, what: str) -> None:
         raise BenchError(f"{what} is not what was sent")
 
 
-class Get:
+class Get(Work):
+    """To /dev/null: writing a file of 1 GiB costs the client more than the server needs to send it."""
+
     at_once = 1
 
     def jobs(self, place: Workspace, amount: Amount) -> list[Job]:
+        return [Job(f"get {place.big(amount.mib).name} /dev/null\n")]
+
+    def rehearsal(self, place: Workspace, amount: Amount) -> list[Job]:
         return [Job(f"get {place.big(amount.mib).name} arrived.bin\n")]
 
     def check(self, place: Workspace, amount: Amount, jobs: list[Job]) -> None:
@@ -55,7 +64,7 @@ class Get:
         discard(place.local / "arrived.bin")
 
 
-class Put:
+class Put(Work):
     at_once = 1
 
     def jobs(self, place: Workspace, amount: Amount) -> list[Job]:
@@ -69,7 +78,7 @@ class Put:
 
 
 @dataclass
-class GetTree:
+class GetTree(Work):
     at_once: int
 
     def jobs(self, place: Workspace, amount: Amount) -> list[Job]:
@@ -85,7 +94,7 @@ class GetTree:
 
 
 @dataclass
-class PutTree:
+class PutTree(Work):
     at_once: int
 
     def jobs(self, place: Workspace, amount: Amount) -> list[Job]:
@@ -106,7 +115,7 @@ def check_trees(source: Path, target: Path, count: int) -> None:
         require(tree_digest(target / f"tree-{n}") == sent, f"tree {n}")
 
 
-class List:
+class List(Work):
     at_once = 1
 
     def jobs(self, place: Workspace, amount: Amount) -> list[Job]:
@@ -121,7 +130,7 @@ class List:
         return
 
 
-class Login:
+class Login(Work):
     at_once = 16
 
     def jobs(self, place: Workspace, amount: Amount) -> list[Job]:

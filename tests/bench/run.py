@@ -128,11 +128,15 @@ class Run:
         """Measure once; what arrived is verified the first time. False when the server failed."""
         amount = self._plan.amount(server.name)
         jobs = row.work.jobs(self._place, amount)
+        rehearsal = row.work.rehearsal(self._place, amount) if number == 0 else []
         try:
+            if rehearsal:
+                client.run(server.address, rehearsal, row.work.at_once)
+                row.work.check(self._place, amount, rehearsal)
             before = server.cpu()
             wall = client.run(server.address, jobs, row.work.at_once)
             cpu = server.cpu() - before
-            if number == 0:
+            if number == 0 and not rehearsal:
                 row.work.check(self._place, amount, jobs)
         except (BenchError, OSError) as error:
             self._failed(f"{row.name} {server.name}", BenchError(f"{error} {server.last_words()}".strip()))
