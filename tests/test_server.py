@@ -261,6 +261,30 @@ def test_the_home_directory_of_the_event_is_where_relative_paths_begin(tmp_path:
         transport.close()
 
 
+# --- the log ---
+
+
+def test_a_client_without_a_common_cipher_is_told_about_in_the_log(
+    server: SFTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "libsshd")
+    transport = paramiko.Transport(socket.create_connection(("127.0.0.1", server.local_port), timeout=10))
+    transport.get_security_options().ciphers = ("aes128-cbc",)
+    with pytest.raises((paramiko.SSHException, EOFError)):
+        transport.connect(username="bob", password="secret")
+    transport.close()
+    until(lambda: any("no match" in str(getattr(r, "fields", {}).get("reason")) for r in caplog.records))
+
+
+def test_a_probe_that_never_speaks_leaves_nothing_above_debug(
+    server: SFTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "libsshd")
+    socket.create_connection(("127.0.0.1", server.local_port), timeout=10).close()
+    until(lambda: any(getattr(r, "fields", {}).get("event") == "disconnect" for r in caplog.records))
+    assert {record.levelname for record in caplog.records} == {"DEBUG"}
+
+
 # --- limits ---
 
 

@@ -86,6 +86,11 @@ static const ssh_packet_callback handlers[] = {
     [SSH2_MSG_CHANNEL_FAILURE] = on_ignored,
 };
 
+/* libssh reports here what it finds on the socket, and would forget why it gave the connection up before. */
+static void on_socket_exception(int code, int error, void *user) {
+    (void)code, (void)error, (void)user;
+}
+
 /* --- life --- */
 
 sshd_connection *sshd_connection_new(sshd_bind *b, int fd) {
@@ -116,6 +121,7 @@ sshd_connection *sshd_connection_new(sshd_bind *b, int fd) {
     ssh_packet_set_callbacks(c->session, &c->callbacks);
     if (ssh_handle_key_exchange(c->session) == SSH_ERROR)
         goto fail;
+    c->session->socket_callbacks.exception = on_socket_exception;
     c->active = c->output_moved = sshd_now();
     return c;
 fail:

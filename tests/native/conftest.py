@@ -4,7 +4,8 @@ import gc
 import os
 import resource
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from libsshd.fs.rooted import RootedFileSystem
 
-from .engine import Files
+from .engine import Files, FileSizeLimit
 
 settings.register_profile(
     "native", database=None, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -59,11 +60,22 @@ def fs(root: Path, no_descriptor_is_left_open: None) -> Iterator[RootedFileSyste
 
 
 @pytest.fixture
-def limit_file_size() -> Iterator[Callable[[int], None]]:
-    """Sets how many bytes a file of this process can have; Python ignores SIGXFSZ, so writes fail with EFBIG."""
+def limit_file_size() -> FileSizeLimit:
+    """`with limit_file_size(SIZE)`: no file of this process can grow beyond; writes fail with EFBIG.
+
+    Not longer than a `with`: what pytest prints may go to a file as well.
+    """
+    return _file_size_limit
+
+
+@contextmanager
+def _file_size_limit(size: int) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))  # Python ignores SIGXFSZ
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

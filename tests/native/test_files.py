@@ -15,7 +15,7 @@ from tests.support.rawsftp import APPEND, CREAT, EXCL, NO_ATTRIBUTES, READ, TRUN
 from tests.support.stdio import StdioServer, serve_bytes
 from tests.wire.client_encoding import frame, string, u32, u64
 
-from .engine import END, Files, Outcome, exchange
+from .engine import END, Files, FileSizeLimit, Outcome, exchange
 
 INIT = frame(b"\x01\x00\x00\x00\x03")
 
@@ -200,14 +200,14 @@ def test_a_file_can_be_used_by_every_request_and_closed(fs: RootedFileSystem, ro
 
 
 def test_an_error_of_a_write_is_told_again_by_close(
-    fs: RootedFileSystem, either: str, limit_file_size: Callable[[int], None]
+    fs: RootedFileSystem, either: str, limit_file_size: FileSizeLimit
 ) -> None:
     with StdioServer(fs) as server:
         client = server.client.init()
         handle = client.open(b"/f", WRITE | CREAT)
-        limit_file_size(100)
-        assert client.write(handle, 0, b"x" * 200) != Code.OK
-        assert client.shut(handle) != Code.OK
+        with limit_file_size(100):
+            assert client.write(handle, 0, b"x" * 200) != Code.OK
+            assert client.shut(handle) != Code.OK
 
 
 def test_what_the_client_leaves_open_is_closed_and_told(
@@ -234,12 +234,14 @@ def test_handles_of_both_sides_count_together(fs: RootedFileSystem, root: Path, 
 
 
 def test_a_failing_write_names_the_file_in_the_log(
-    fs: RootedFileSystem, caplog: pytest.LogCaptureFixture, limit_file_size: Callable[[int], None]
+    fs: RootedFileSystem,
+    caplog: pytest.LogCaptureFixture,
+    limit_file_size: FileSizeLimit,
 ) -> None:
     with StdioServer(fs) as server:
         client = server.client.init()
         handle = client.open(b"/named", WRITE | CREAT)
-        limit_file_size(100)
-        client.write(handle, 0, b"x" * 200)
+        with limit_file_size(100):
+            client.write(handle, 0, b"x" * 200)
     fields = [getattr(record, "fields", {}) for record in caplog.records]
     assert any(field.get("path") == b"/named" for field in fields)

@@ -1,7 +1,6 @@
 """READ and WRITE as the core serves them: literal bytes, odd numbers, failures."""
 
 import os
-from collections.abc import Callable
 from errno import EBADF, EFBIG, EISDIR, ENOSPC
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from .engine import (
     OK_TEMPLATE,
     Event,
     Files,
+    FileSizeLimit,
     data,
     eof,
     exchange,
@@ -280,7 +280,7 @@ def test_the_failure_of_an_odd_offset_is_the_file_systems(files: Files, tmp_path
 
 
 def test_the_first_error_of_a_handle_stays_and_bytes_are_counted(
-    files: Files, tmp_path: Path, limit_file_size: Callable[[int], None]
+    files: Files, tmp_path: Path, limit_file_size: FileSizeLimit
 ) -> None:
     path = tmp_path / "file"
     path.touch()
@@ -294,11 +294,10 @@ def test_the_first_error_of_a_handle_stays_and_bytes_are_counted(
     with Scratch(requests) as source, Scratch() as output:
         pipe = Pipe(source.fd, output.fd, OK_TEMPLATE, EOF_TEMPLATE)
         files.register(pipe.sftp)
-        limit_file_size(100)
-        assert [pipe.next() for _ in range(3)] == [EventKind.FAILED, EventKind.FAILED, EventKind.EOF]
-        limit_file_size(-1)
-        assert output.content() == ok(2) + data(3, b"abc\0\0")
-        assert pipe.sftp.handle_remove(b"h") == HandleStats(error=EFBIG, bytes_read=5, bytes_written=13)
+        with limit_file_size(100):
+            assert [pipe.next() for _ in range(3)] == [EventKind.FAILED, EventKind.FAILED, EventKind.EOF]
+            assert output.content() == ok(2) + data(3, b"abc\0\0")
+            assert pipe.sftp.handle_remove(b"h") == HandleStats(error=EFBIG, bytes_read=5, bytes_written=13)
     assert path.read_bytes() == b"abc" + bytes(87) + b"0123456789"
 
 

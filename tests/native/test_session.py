@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ from tests.support.rawsftp import (
 from tests.support.stdio import Ending, StdioServer, serve_bytes
 from tests.wire.client_encoding import frame, string, u32, u64
 
-from .engine import DATA_MAX
+from .engine import DATA_MAX, FileSizeLimit
 
 INIT = frame(b"\x01\x00\x00\x00\x03")
 LARGEST = 2**63 - 1
@@ -373,19 +373,23 @@ WATCHES = pytest.mark.parametrize(
 
 @WATCHES
 def test_a_write_to_a_file_at_its_limit_fails_and_close_tells_it_again(
-    server: StdioServer, client: RawSFTP, root: Path, limit_file_size: Callable[[int], None], watch: Watch
+    server: StdioServer,
+    client: RawSFTP,
+    root: Path,
+    limit_file_size: FileSizeLimit,
+    watch: Watch,
 ) -> None:
     handle = client.open(b"/f", READ | WRITE | CREAT)
     server.pipe.sftp.watch(watch)
-    limit_file_size(1000)
-    assert client.write(handle, 0, b"x" * 600) == Code.OK
-    reply = client.ask(Type.WRITE, string(handle), u64(600), string(b"y" * 600))
-    assert (reply.code, text(reply)) == (Code.FAILURE, b"File too large")
-    assert client.write(handle, 0, b"later writes") == Code.OK
-    assert client.read(handle, 0, 5).data == b"later"
-    reply = client.ask(Type.CLOSE, string(handle))
-    assert (reply.code, text(reply)) == (Code.FAILURE, b"File too large")
-    assert_refused(client, handle)
+    with limit_file_size(1000):
+        assert client.write(handle, 0, b"x" * 600) == Code.OK
+        reply = client.ask(Type.WRITE, string(handle), u64(600), string(b"y" * 600))
+        assert (reply.code, text(reply)) == (Code.FAILURE, b"File too large")
+        assert client.write(handle, 0, b"later writes") == Code.OK
+        assert client.read(handle, 0, 5).data == b"later"
+        reply = client.ask(Type.CLOSE, string(handle))
+        assert (reply.code, text(reply)) == (Code.FAILURE, b"File too large")
+        assert_refused(client, handle)
 
 
 @WATCHES
@@ -405,15 +409,13 @@ def test_a_full_disk_is_told_by_write_and_by_close(root: Path, small_volume: Pat
         assert client.ask(Type.REMOVE, string(b"/f")).code == Code.OK
 
 
-def test_a_close_after_an_error_leaves_no_descriptor_open(
-    client: RawSFTP, limit_file_size: Callable[[int], None]
-) -> None:
+def test_a_close_after_an_error_leaves_no_descriptor_open(client: RawSFTP, limit_file_size: FileSizeLimit) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    limit_file_size(10)
-    handle = client.open(b"/f", WRITE | CREAT)
-    assert client.write(handle, 0, b"x" * 11) == Code.FAILURE
-    assert client.shut(handle) == Code.FAILURE
-    assert len(os.listdir("/proc/self/fd")) == before
+    with limit_file_size(10):
+        handle = client.open(b"/f", WRITE | CREAT)
+        assert client.write(handle, 0, b"x" * 11) == Code.FAILURE
+        assert client.shut(handle) == Code.FAILURE
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_descriptor_that_went_bad_fails_its_requests_and_not_the_channel(
