@@ -56,7 +56,6 @@ def _make_server(options: argparse.Namespace, login: Login, keys: list[HostKey])
             max_connections=options.max_connections,
             max_startups=options.max_startups,
             read_only=options.read_only,
-            drain_timeout=options.drain_timeout,
         )
     except SFTPServerError as error:
         raise CommandError(error.description) from None

@@ -26,7 +26,7 @@ class HostKey:
             OSError: it cannot be read.
             ValueError: it belongs to somebody else, others can read it, or it is no usable key.
         """
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             _check_private(file.fileno(), path)
             content = file.read(_KEY_FILE_MAX + 1)
         if len(content) > _KEY_FILE_MAX:
@@ -82,6 +82,10 @@ class HostKey:
     def public_line(self) -> str:
         """Type and Base64 blob, as in known_hosts and authorized_keys."""
         return f"{self.type} {base64.b64encode(self._key.public_blob).decode()}"
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us
 
 
 def _check_private(fd: int, path: str | os.PathLike[str]) -> None:

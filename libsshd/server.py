@@ -40,6 +40,7 @@ class SFTPServer:
         self._listener: Listener | None = None
         self._fs: RootedFileSystem | None = None
         self._hurry = threading.Event()
+        self._stopping = threading.Lock()
 
     # --- settings ---
 
@@ -81,9 +82,14 @@ class SFTPServer:
             raise
         settings.local_port = sock.getsockname()[1]
         self._hurry.clear()
-        self._fs = fs
-        self._listener = Listener(sock, bind, settings, fs, self.on_ssh_user_auth_request)
-        self._listener.start()
+        listener = Listener(sock, bind, settings, fs, self.on_ssh_user_auth_request)
+        try:
+            listener.start()
+        except RuntimeError as error:
+            sock.close()
+            fs.close()
+            raise SFTPServerError(_OTHER_SOCKET_ERROR, f"Cannot start to listen: {error}.") from None
+        self._fs, self._listener = fs, listener
 
     def stop_listening(self) -> None:
         """Closes the listening socket; connections carry on."""
@@ -94,19 +100,31 @@ class SFTPServer:
         """Stops listening and ends every connection.
 
         With a `drain_timeout` (seconds), files that are open may be finished so long, and nothing new is opened.
-        A second call, from any thread, ends the wait of the first at once.
+        A second call, from any thread, ends the wait of the first at once. From a handler it returns at once and
+        the rest happens on a thread of its own: nobody waits for its own connection.
         """
         if drain_timeout <= 0:
             self._hurry.set()
         listener = self._listener
-        if listener is None:
-            return
-        listener.stop()
-        listener.drain(drain_timeout, self._hurry.is_set)
-        self._listener = None
-        fs, self._fs = self._fs, None
-        if fs is not None:
-            fs.close()
+        if listener is not None and listener.serves_caller:
+            threading.Thread(target=self._stop, args=(drain_timeout,), name="libsshd-shutdown").start()
+        else:
+            self._stop(drain_timeout)
+
+    def _stop(self, drain_timeout: float) -> None:
+        with self._stopping:
+            listener = self._listener
+            if listener is None:
+                return
+            ended = False
+            try:
+                listener.stop()
+                ended = listener.drain(drain_timeout, self._hurry.is_set)
+            finally:
+                self._listener = None
+                fs, self._fs = self._fs, None
+            if fs is not None and ended:  # a thread that hangs may still use it
+                fs.close()
 
     def serve_forever(self) -> None:
         """Starts listening unless it does, and returns once somebody has called `shutdown()`."""

@@ -24,7 +24,6 @@ class Settings:
     max_auth_attempts: int = 6
     failure_delay: float = 0.3
     stall_timeout: float = 300.0
-    drain_timeout: float = 30.0
     max_handles_per_channel: int = 256
     max_handles_per_connection: int = 1024
     in_buffer_size: int = 0
@@ -35,7 +34,6 @@ class Settings:
     ssh_key_exchange_algorithms: str = (
         "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,"
         "curve25519-sha256,curve25519-sha256@libssh.org,"
-        "ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
         "diffie-hellman-group18-sha512,diffie-hellman-group16-sha512"
     )
     ssh_encryption_algorithms: str = (

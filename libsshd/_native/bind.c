@@ -8,7 +8,7 @@
 
 #include "hostkey.h"
 
-#define WINDOW_BUDGET (256LL * 1024 * 1024)
+#define WINDOW_BUDGET (1024LL * 1024 * 1024)
 
 int sshd_library_init(void) {
     return ssh_init() == SSH_OK ? 0 : -EIO;

@@ -19,7 +19,7 @@ typedef enum {
     SSHD_EVENT_BAD_FRAME, /* a length field no packet may have: channel, length */
     SSHD_EVENT_EOF,       /* the client will send no more, all its requests are served: channel, length = bytes left over */
     SSHD_EVENT_CLOSED,    /* the channel is closed in both directions and gone: channel */
-    SSHD_EVENT_WAKE,      /* sshd_wake was called */
+    SSHD_EVENT_WAKE,      /* sshd_connection_wake was called */
     SSHD_EVENT_DEADLINE,  /* the deadline has passed */
     SSHD_EVENT_STALLED,   /* replies could not be sent for the time allowed */
     SSHD_EVENT_GONE       /* the connection is over: error = errno or 0 for an orderly end */

@@ -41,7 +41,9 @@ void sshd_channel_free(sshd_connection *c, sshd_channel *ch) {
 }
 
 void sshd_channel_rest(sshd_connection *c, sshd_channel *ch) {
-    window_shrink(c, ch);
+    /* What the peer was granted it may still use: until then it stays on the budget. */
+    if (ch->local_window <= SSHD_WINDOW_IDLE)
+        window_shrink(c, ch);
     if (sshd_buffer_length(&ch->sftp.in) == 0)
         sshd_buffer_release(&ch->sftp.in);
     if (sshd_buffer_length(&ch->sftp.out) == 0)
@@ -217,7 +219,7 @@ int sshd_connection_start_sftp(sshd_connection *c, uint32_t channel, const uint8
     sshd_channel *ch = channel_of(c, channel);
     int rc;
 
-    if (ch == NULL || ch->started)
+    if (ch == NULL || ch->started || ch->finishing)
         return -EINVAL;
     rc = sshd_sftp_init(&ch->sftp, ok, ok_length, eof, eof_length);
     ch->started = rc == 0;

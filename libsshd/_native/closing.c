@@ -10,10 +10,13 @@
 
 /* Sends what is owed; the peer's packets are read on, for they open its windows. */
 static void close_flush(sshd_connection *c, int64_t due) {
-    while (c->state == SSHD_OPEN && sshd_connection_flush(c) == 0 && sshd_connection_owing(c) && sshd_now() < due) {
-        if (sshd_connection_wait(c, due, sshd_connection_unsent(c) ? POLLIN | POLLOUT : POLLIN, 0) < 0 || sshd_connection_receive(c) < 0)
+    while (sshd_connection_flush(c) == 0 && c->state == SSHD_OPEN && sshd_connection_owing(c) && sshd_now() < due) {
+        int full = sshd_connection_unsent(c) >= SSHD_OUTPUT_LIMIT;
+        short events = (short)((full ? 0 : POLLIN) | (sshd_connection_unsent(c) ? POLLOUT : 0));
+
+        if (sshd_connection_wait(c, due, events, 0) < 0 || (!full && sshd_connection_receive(c) < 0))
             return;
-        while (c->state == SSHD_OPEN && sshd_connection_feed(c))
+        while (c->state == SSHD_OPEN && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT && sshd_connection_feed(c))
             c->message_ready = 0;
     }
 }
@@ -22,7 +25,7 @@ static void close_linger(sshd_connection *c) {
     int64_t due = sshd_now() + LINGER_LIMIT;
     uint8_t sink[4096];
 
-    while (ssh_socket_is_open(c->session->socket) && sshd_now() < due && sshd_connection_wait(c, due, POLLIN, 0) > 0) {
+    while (ssh_socket_is_open(c->session->socket) && sshd_now() < due && sshd_connection_wait(c, due, POLLIN, 0) >= 0) {
         ssize_t n = recv(sshd_connection_socket(c), sink, sizeof sink, 0);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
             return;
@@ -43,7 +46,8 @@ int sshd_connection_close(sshd_connection *c, int reason, const char *text, size
                         text, "") == SSH_OK)
         ssh_packet_send(c->session);
     sshd_connection_send_out(c);
-    while (c->state != SSHD_PEER_GONE && sshd_connection_unsent(c) > 0 && sshd_connection_wait(c, due, POLLOUT, 0) > 0)
+    while (c->state != SSHD_PEER_GONE && ssh_socket_is_open(c->session->socket) && sshd_connection_unsent(c) > 0 &&
+           sshd_now() < due && sshd_connection_wait(c, due, POLLOUT, 0) >= 0)
         sshd_connection_send_out(c);
     if (ssh_socket_is_open(c->session->socket) && shutdown(sshd_connection_socket(c), SHUT_WR) == 0)
         close_linger(c);

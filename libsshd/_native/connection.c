@@ -11,6 +11,7 @@
 #define MESSAGE_MAX (64 * 1024)
 #define EXCHANGE_LIMIT (30 * SSHD_SECOND)
 #define KEPT_BACK_MOST 1000
+#define BREATH (SSHD_SECOND / 100)
 #define SERVE_BUDGET (256 * 1024)
 
 /* --- helpers --- */
@@ -122,7 +123,8 @@ sshd_connection *sshd_connection_new(sshd_bind *b, int fd) {
     if (ssh_handle_key_exchange(c->session) == SSH_ERROR)
         goto fail;
     c->session->socket_callbacks.exception = on_socket_exception;
-    c->active = c->output_moved = sshd_now();
+    c->active = c->flushed = sshd_now();
+    c->rest_at = c->active + SSHD_REST_AFTER;
     return c;
 fail:
     if (!taken)
@@ -154,12 +156,12 @@ static int64_t nearest(int64_t a, int64_t b) {
 static int64_t next_due(sshd_connection *c) {
     int64_t due = c->deadline;
 
-    if (c->stall_limit && sshd_connection_owing(c))
-        due = nearest(due, c->output_moved + c->stall_limit);
+    if (c->stall_limit && c->owing_since)
+        due = nearest(due, c->owing_since + c->stall_limit);
     if (c->exchange_began)
         due = nearest(due, c->exchange_began + EXCHANGE_LIMIT);
     if (!c->trimmed && c->authenticated)
-        due = nearest(due, c->active + SSHD_REST_AFTER);
+        due = nearest(due, c->rest_at);
     return due;
 }
 
@@ -175,11 +177,11 @@ static int overdue(sshd_connection *c, sshd_event *e) {
         c->deadline = 0;
         return event(e, SSHD_EVENT_DEADLINE);
     }
-    if (c->stall_limit && sshd_connection_owing(c) && now >= c->output_moved + c->stall_limit)
+    if (c->stall_limit && c->owing_since && now >= c->owing_since + c->stall_limit)
         return event(e, SSHD_EVENT_STALLED);
     if (c->exchange_began && now >= c->exchange_began + EXCHANGE_LIMIT)
         sshd_connection_break(c, ETIMEDOUT);
-    if (!c->trimmed && c->authenticated && now >= c->active + SSHD_REST_AFTER)
+    if (!c->trimmed && c->authenticated && now >= c->rest_at)
         sshd_connection_rest(c);
     return 0;
 }
@@ -191,11 +193,10 @@ static void drain_counter(sshd_connection *c) {
     (void)n;
 }
 
-/* Rule: this is the only place where a connection's thread sleeps while it serves. */
+/* Rule: the only place where a connection's thread sleeps while it serves; the rest are the end and a failed login. */
 static int wait_for_peer(sshd_connection *c) {
     size_t unsent = sshd_connection_unsent(c);
     short events = unsent > 0 ? POLLOUT : 0;
-    int owing = sshd_connection_owing(c);
     int ready;
 
     if (unsent < SSHD_OUTPUT_LIMIT)
@@ -205,8 +206,6 @@ static int wait_for_peer(sshd_connection *c) {
         return ready;
     if (ready & 2)
         drain_counter(c);
-    if (!owing)
-        c->output_moved = sshd_now();
     if (ready & 1) {
         if (unsent > 0)
             sshd_connection_send_out(c);
@@ -318,6 +317,18 @@ static int woken(sshd_connection *c, sshd_event *e) {
     return atomic_exchange(&c->woken, 0) ? event(e, SSHD_EVENT_WAKE) : 0;
 }
 
+/* However much one channel asks of Python: what is owed leaves, and what others sent is read, every few ms. */
+static int breathe(sshd_connection *c) {
+    int rc;
+
+    if (c->state != SSHD_OPEN || sshd_now() - c->flushed < BREATH)
+        return 0;
+    rc = sshd_connection_flush(c);
+    if (rc == 0 && c->state == SSHD_OPEN && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT)
+        rc = sshd_connection_receive(c);
+    return rc;
+}
+
 static int step(sshd_connection *c, sshd_event *e) {
     int more = 0;
     int rc = woken(c, e);
@@ -327,12 +338,15 @@ static int step(sshd_connection *c, sshd_event *e) {
     if (rc == 0)
         rc = report_over(c, e);
     if (rc == 0)
+        rc = breathe(c);
+    if (rc == 0)
         rc = take_input(c, e);
     if (rc == 0 && c->state == SSHD_OPEN)
         rc = serve(c, e, &more);
     if (rc != 0)
         return rc;
     rc = sshd_connection_flush(c);
+    watch_exchange(c);
     if (rc < 0 || c->state != SSHD_OPEN || more || c->channel_over)
         return rc;
     if (!c->received_all && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT)

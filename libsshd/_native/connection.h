@@ -36,9 +36,12 @@ struct sshd_connection {
     int current; /* the channel of the last packet event, or -1 */
     int64_t deadline;       /* all in ns of the monotonic clock; 0 is none */
     int64_t stall_limit;
-    int64_t output_moved;
+    int64_t owing_since;    /* no byte has left since, although some should */
+    uint64_t owing_mark;    /* bytes_out then */
+    int64_t flushed;
     int64_t exchange_began;
-    int64_t active;
+    int64_t active;         /* when the peer last sent something */
+    int64_t rest_at;
     int kept_back; /* packets sent by Python since the exchange began */
     int trimmed;
     uint64_t bytes_in;

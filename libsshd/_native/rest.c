@@ -62,7 +62,7 @@ static int renew_heap(sshd_connection *c) {
     int64_t now = sshd_now();
     int64_t last = atomic_load(&c->bind->heap_trimmed);
 
-    if (c->bytes_in + c->bytes_out - c->bytes_at_rest < TRIM_WORTH)
+    if (c->bytes_in + c->bytes_out - c->bytes_at_rest < TRIM_WORTH || last > c->active)
         return 1;
     if (now - last < SSHD_SECOND || !atomic_compare_exchange_strong(&c->bind->heap_trimmed, &last, now))
         return 0;
@@ -87,6 +87,6 @@ void sshd_connection_rest(sshd_connection *c) {
     renew_stack();
     if (!renew_heap(c)) {
         c->trimmed = 0; /* another one has just been at it: again in a second */
-        c->active = sshd_now() - SSHD_REST_AFTER + SSHD_SECOND;
+        c->rest_at = sshd_now() + SSHD_SECOND;
     }
 }

@@ -92,6 +92,7 @@ int sshd_connection_receive(sshd_connection *c) {
         c->rx.end += (size_t)n;
         c->bytes_in += (uint64_t)n;
         c->active = sshd_now();
+        c->rest_at = c->active + SSHD_REST_AFTER;
         c->trimmed = 0;
     } else if (n == 0) {
         sshd_connection_gone(c, 0);
@@ -116,9 +117,17 @@ void sshd_connection_send_out(sshd_connection *c) {
         return;
     }
     after = sshd_connection_unsent(c);
-    if (after < before) {
-        c->bytes_out += before - after;
-        c->output_moved = sshd_now();
+    c->bytes_out += before - after;
+}
+
+/* Rule: a stall counts from an attempt to send that left something behind, never from the time a request took. */
+static void watch_output(sshd_connection *c) {
+    c->flushed = sshd_now();
+    if (!sshd_connection_owing(c)) {
+        c->owing_since = 0;
+    } else if (c->owing_since == 0 || c->bytes_out != c->owing_mark) {
+        c->owing_since = c->flushed;
+        c->owing_mark = c->bytes_out;
     }
 }
 
@@ -131,6 +140,7 @@ int sshd_connection_flush(sshd_connection *c) {
     }
     if (rc == 0)
         sshd_connection_send_out(c);
+    watch_output(c);
     return rc;
 }
 

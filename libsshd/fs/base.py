@@ -36,9 +36,8 @@ class FileSystem(Protocol):
     returned belong to the caller.
     """
 
-    @property
-    def native_files(self) -> NativeFiles | None:
-        """None when every OPEN must go through `open`."""
+    def native_files(self, *, read_only: bool) -> NativeFiles | None:
+        """None when every OPEN must go through `open`; with read_only, flags that change nothing."""
 
     def open(self, path: bytes, flags: int, permissions: int | None) -> int:
         """A descriptor of a regular file; `flags` are OpenFlags bits."""

@@ -133,9 +133,8 @@ class RootedFileSystem:
         if self._read_only:
             raise _error(EROFS)
 
-    @property
-    def native_files(self) -> NativeFiles:
-        return NativeFiles(self._root, self._walk, _native_flags(self._read_only))
+    def native_files(self, *, read_only: bool = False) -> NativeFiles:
+        return NativeFiles(self._root, self._walk, _native_flags(self._read_only or read_only))
 
     def open(self, path: bytes, flags: int, permissions: int | None) -> int:
         if flags & _CHANGING:

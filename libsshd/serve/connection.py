@@ -68,6 +68,7 @@ class Connection:
         self._sessions: dict[int, Session] = {}
         self._started: set[int] = set()
         self._no_more_sessions = False
+        self._keys_exchanged = False
         self._may_log_in = False
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"libsshd-{connection_id}", daemon=True)
@@ -91,7 +92,9 @@ class Connection:
         self.post(lambda connection: connection._end(DisconnectReason.BY_APPLICATION, text))
 
     def evict(self) -> None:
-        self.disconnect("Too many connections are waiting to log in")
+        """At once and without a word: who has to make room must not keep it while it is told so."""
+        self._interrupted.set()
+        self.post(lambda connection: connection._end(None, ""))
 
     def drain(self) -> None:
         """Running transfers go on, nothing new is opened, and without any the connection ends."""
@@ -99,8 +102,14 @@ class Connection:
 
     def join(self, timeout: float | None) -> bool:
         """Waits for the end; whether it came."""
-        self._thread.join(timeout)
+        if not self.is_current:
+            self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on the connection's thread."""
+        return threading.current_thread() is self._thread
 
     # --- the thread ---
 
@@ -123,18 +132,22 @@ class Connection:
         try:
             self._prepare(native)
             error = self._loop(native)
+            if error == EPROTO:
+                native.close(DisconnectReason.PROTOCOL_ERROR, "Protocol error")
         except _Over as over:
             if over.reason is not None:
                 native.close(over.reason, over.text)
         except BrokenPipeError as gone:
             error = gone.errno
         finally:
-            for session in self._sessions.values():
-                session.close()
-            self._log_end(native, error)
-            with self._lock:
-                self._native = None
-            native.free()
+            try:
+                for session in self._sessions.values():
+                    session.close()
+                self._log_end(native, error)
+            finally:
+                with self._lock:
+                    self._native = None
+                native.free()
 
     def _prepare(self, native: NativeConnection) -> None:
         settings = self._services.settings
@@ -174,7 +187,7 @@ class Connection:
         if seconds > 0:
             self._interrupted.wait(seconds)
 
-    def _end(self, reason: int, text: str) -> None:
+    def _end(self, reason: int | None, text: str) -> None:
         raise _Over(reason, text)
 
     def _drain(self) -> None:
@@ -207,6 +220,7 @@ class Connection:
         _MESSAGES[type(message)](self, native, message, payload)
 
     def _on_keys(self, native: NativeConnection) -> None:
+        self._keys_exchanged = True
         self._services.admission.keys_exchanged(self)
         info = native.describe()
         journal.record(
@@ -225,6 +239,7 @@ class Connection:
         channel, left_over = native.channel, native.length
         session = self._sessions.pop(channel, None)
         if session is None:
+            self._started.add(channel)  # too late for a subsystem
             native.finish_channel(channel, None)
             return
         session.close()
@@ -233,15 +248,15 @@ class Connection:
 
     def _on_closed(self, native: NativeConnection) -> None:
         self._started.discard(native.channel)
-        session = self._sessions.pop(native.channel, None)
-        if session is not None:
-            session.close()
+        self._sessions.pop(native.channel, None)
 
     def _on_wake(self, _: NativeConnection) -> None:
         while self._commands:
             self._commands.popleft()(self)
 
     def _on_deadline(self, _: NativeConnection) -> None:
+        if not self._keys_exchanged:
+            raise _Over(None)
         raise _Over(DisconnectReason.BY_APPLICATION, "Nobody logged in within the time allowed")
 
     def _on_stalled(self, _: NativeConnection) -> None:

@@ -20,6 +20,8 @@ from . import journal
 from .connection import Connection, Services
 
 _SCARCE = {EMFILE, ENFILE, ENOBUFS, ENOMEM}
+_END_TIMEOUT = 10.0
+"""Seconds for all connections together to end once they were told to."""
 _BREATH = 0.05
 """Seconds to wait when the system has no descriptor or memory for another connection."""
 
@@ -58,18 +60,28 @@ class Listener:
         with self._changed:
             return list(self._connections.values())
 
-    def drain(self, timeout: float, hurry: Callable[[], bool]) -> None:
-        """Lets running transfers end for up to `timeout` seconds, or until `hurry()`, then disconnects."""
+    @property
+    def serves_caller(self) -> bool:
+        """Whether the caller runs on the thread of one of the connections."""
+        return any(connection.is_current for connection in self.connections)
+
+    def drain(self, timeout: float, hurry: Callable[[], bool]) -> bool:
+        """Lets running transfers end for up to `timeout` seconds, or until `hurry()`, then disconnects.
+
+        False when a connection did not end: its thread hangs in a system call.
+        """
         due = time.monotonic() + timeout
         for connection in self.connections:
             connection.drain()
         with self._changed:
             while self._connections and time.monotonic() < due and not hurry():
                 self._changed.wait(0.1)
+        hurried = timeout > 0 and hurry()
         for connection in self.connections:
-            connection.disconnect("The server is shutting down")
-        for connection in self.connections:
-            connection.join(10.0)
+            connection.evict() if hurried else connection.disconnect("The server is shutting down")
+        due = time.monotonic() + _END_TIMEOUT
+        ended = [connection.join(max(0.0, due - time.monotonic())) for connection in self.connections]
+        return all(ended)
 
     # --- the thread ---
 
@@ -98,7 +110,7 @@ class Listener:
             return
         try:
             self._admit(sock, f"{address[0]}:{address[1]}")
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, MemoryError) as error:
             journal.record(logging.ERROR, "scarce", "connection not served", reason=str(error))
             sock.close()
 
@@ -120,6 +132,7 @@ class Listener:
 
     def _tune(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # who vanishes without a word must not stay
         if self._settings.in_buffer_size:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.in_buffer_size)
         if self._settings.out_buffer_size:

@@ -137,7 +137,7 @@ class Login:
             key_algorithm=algorithm,
             available_methods=self._methods,
         )
-        if request.service != _CONNECTION_SERVICE or not self._hook.fire(event):
+        if request.service != _CONNECTION_SERVICE or not self._hook.fire(event) or "\0" in event.home_dir:
             event.accept = False
         self._methods = event.available_methods
         self.home_dir = event.home_dir

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from errno import EFBIG, EIO
+from errno import EFBIG, EIO, ENAMETOOLONG
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ DATA_MAX = PACKET_MAX - 1024
 NAMES_MAX = 32 * 1024
 """Bytes of one NAME reply: every client takes packets of 34,000 bytes (draft-02, section 3)."""
 _BATCH = 128
+_PATH_MAX = 4096
 _FILE_END = 2**63
 """No file reaches so far: what lies there is behind its end for READ, too big for WRITE."""
 
@@ -226,6 +227,8 @@ def rmdir(session: "Session", r: m.Rmdir) -> bytes:
 
 def realpath(session: "Session", r: m.Realpath) -> bytes:
     path = session.fs.realpath(session.path(r.path))
+    if len(path) > _PATH_MAX:
+        raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG))
     return session.codec.name(r.request_id, [m.Entry(path, path, m.Attributes())])
 
 

@@ -106,7 +106,7 @@ class Session:
 
     def _share_files(self) -> None:
         """Lets C open and close files by itself, unless each of these is to be seen: for the log, or in a drain."""
-        native = self.fs.native_files
+        native = self.fs.native_files(read_only=self._read_only)
         if native is None or self.codec.version != VERSION_FIRST:
             return
         self._sftp.open_files(native.root, native.flags, walk=native.walk)

@@ -37,7 +37,7 @@ def sharing(fs: RootedFileSystem) -> Callable[[Sftp], None]:
     """Lets the core open files below the root, at most three."""
 
     def share(sftp: Sftp) -> None:
-        native = fs.native_files
+        native = fs.native_files()
         sftp.open_files(native.root, native.flags, walk=native.walk)
         sftp.limit_handles(3, HandleCounts(3))
 
@@ -137,8 +137,8 @@ def test_a_watched_request_goes_to_python(files: Files, sharing: Callable[[Sftp]
 def test_a_read_only_root_gives_the_core_no_flag_that_changes_anything(root: Path) -> None:
     changing = [flags for flags in range(64) if flags & (WRITE | APPEND | CREAT | TRUNC)]
     with RootedFileSystem(str(root), read_only=True) as read_only, RootedFileSystem(str(root)) as writable:
-        assert {read_only.native_files.flags[flags] for flags in changing} == {-1}
-        assert read_only.native_files.flags[READ] == writable.native_files.flags[READ] == os.O_RDONLY
+        assert {read_only.native_files().flags[flags] for flags in changing} == {-1}
+        assert read_only.native_files().flags[READ] == writable.native_files().flags[READ] == os.O_RDONLY
 
 
 # --- both alike ---
