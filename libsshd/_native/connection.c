@@ -11,6 +11,7 @@
 #define MESSAGE_MAX (64 * 1024)
 #define EXCHANGE_LIMIT (30 * SSHD_SECOND)
 #define KEPT_BACK_MOST 1000
+#define BREATH_MOST (64 * 1024)
 #define BREATH (SSHD_SECOND / 100)
 #define SERVE_BUDGET (256 * 1024)
 
@@ -324,7 +325,9 @@ static int breathe(sshd_connection *c) {
     if (c->state != SSHD_OPEN || sshd_now() - c->flushed < BREATH)
         return 0;
     rc = sshd_connection_flush(c);
-    if (rc == 0 && c->state == SSHD_OPEN && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT)
+    /* Packets that wait already are enough: what they ask for may be slower to do than to send. */
+    if (rc == 0 && c->state == SSHD_OPEN && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT &&
+        sshd_buffer_length(&c->rx) < BREATH_MOST)
         rc = sshd_connection_receive(c);
     return rc;
 }
