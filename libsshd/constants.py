@@ -1,9 +1,10 @@
 """Numbers of the protocols, under the names their specifications give them.
 
-SFTP: draft-ietf-secsh-filexfer-02 (version 3) up to -13 (version 6). SSH: RFC 4250.
+SFTP: draft-ietf-secsh-filexfer-02 (version 3) up to -13 (version 6). SSH: RFC 4250. What settings and events of the
+documented component count by stands at the end.
 """
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum, IntFlag, StrEnum
 
 
 class Packet(IntEnum):
@@ -90,6 +91,48 @@ class OpenFlags(IntFlag):
     TEXT = 0x40
 
 
+class AccessMask(IntFlag):
+    """ACE4_*: what a client wants to do with what it opens (draft-13, section 7.8; on the wire from version 5 on).
+
+    Of a directory, the lowest three bits are LIST_DIRECTORY, ADD_FILE and ADD_SUBDIRECTORY.
+    """
+
+    READ_DATA = 0x1
+    LIST_DIRECTORY = READ_DATA
+    WRITE_DATA = 0x2
+    ADD_FILE = WRITE_DATA
+    APPEND_DATA = 0x4
+    ADD_SUBDIRECTORY = APPEND_DATA
+    READ_NAMED_ATTRS = 0x8
+    WRITE_NAMED_ATTRS = 0x10
+    EXECUTE = 0x20
+    DELETE_CHILD = 0x40
+    READ_ATTRIBUTES = 0x80
+    WRITE_ATTRIBUTES = 0x100
+    DELETE = 0x10000
+    READ_ACL = 0x20000
+    WRITE_ACL = 0x40000
+    WRITE_OWNER = 0x80000
+    SYNCHRONIZE = 0x100000
+
+
+class AttribBits(IntFlag):
+    """SSH_FILEXFER_ATTR_FLAGS_*: marks on a file (draft-13, section 7.9; on the wire from version 5 on)."""
+
+    READONLY = 0x1
+    SYSTEM = 0x2
+    HIDDEN = 0x4
+    CASE_INSENSITIVE = 0x8
+    ARCHIVE = 0x10
+    ENCRYPTED = 0x20
+    COMPRESSED = 0x40
+    SPARSE = 0x80
+    APPEND_ONLY = 0x100
+    IMMUTABLE = 0x200
+    SYNC = 0x400
+    TRANSLATION_ERR = 0x800
+
+
 class RenameFlags(IntFlag):
     """SSH_FXF_RENAME_*: flags of RENAME (on the wire from version 5 on)."""
 
@@ -150,6 +193,7 @@ class DisconnectReason(IntEnum):
 
     PROTOCOL_ERROR = 2
     SERVICE_NOT_AVAILABLE = 7
+    PROTOCOL_VERSION_NOT_SUPPORTED = 8
     BY_APPLICATION = 11
     TOO_MANY_CONNECTIONS = 12
     NO_MORE_AUTH_METHODS_AVAILABLE = 14
@@ -162,3 +206,92 @@ class ChannelOpenFailure(IntEnum):
     CONNECT_FAILED = 2
     UNKNOWN_CHANNEL_TYPE = 3
     RESOURCE_SHORTAGE = 4
+
+
+class CertStoreType(IntEnum):
+    """What SSHCertStoreType says about SSHCertStore: a file's name (FILE) or its content (BLOB), and the format.
+
+    The two editions of the documented component give security keys different numbers, SECURITY_KEY and PKCS11.
+    """
+
+    USER = 0
+    MACHINE = 1
+    PFX_FILE = 2
+    PFX_BLOB = 3
+    JKS_FILE = 4
+    JKS_BLOB = 5
+    PEM_KEY_FILE = 6
+    PEM_KEY_BLOB = 7
+    PUBLIC_KEY_FILE = 8
+    PUBLIC_KEY_BLOB = 9
+    SSH_PUBLIC_KEY_BLOB = 10
+    P7B_FILE = 11
+    P7B_BLOB = 12
+    SSH_PUBLIC_KEY_FILE = 13
+    PPK_FILE = 14
+    PPK_BLOB = 15
+    XML_FILE = 16
+    XML_BLOB = 17
+    JWK_FILE = 18
+    JWK_BLOB = 19
+    SECURITY_KEY = 20
+    BCFKS_FILE = 21
+    BCFKS_BLOB = 22
+    PKCS11 = 23
+    AUTO = 99
+
+
+class LogLevel(IntEnum):
+    """What LogLevel lets through to Log: each level and those below it."""
+
+    NONE = 0
+    INFO = 1
+    VERBOSE = 2
+    DEBUG = 3
+
+
+class StrictKex(IntEnum):
+    """UseStrictKeyExchange: what becomes of clients without it. REJECT_AFFECTED turns away those that the Terrapin
+    attack (CVE-2023-48795) could work on.
+    """
+
+    DISABLED = 0
+    ENABLED = 1
+    REJECT_AFFECTED = 2
+    REQUIRED = 3
+
+
+class UseIPv6(IntEnum):
+    """UseIPv6: the kinds of addresses to listen on."""
+
+    IPV4_ONLY = 0
+    IPV6_ONLY = 1
+    IPV6_AND_IPV4 = 2
+
+
+class AuthMethod(StrEnum):
+    """AuthMethod of SSHUserAuthRequest (RFC 4252, RFC 4256); the answer to prompt n is `keyboard-interactive-n`.
+
+    SIGSTATUS is no method of the protocol: it tells what came of checking a signature (FireAuthRequestAfterSig).
+    """
+
+    NONE = "none"
+    PASSWORD = "password"  # noqa: S105 - a name, no secret
+    PUBLICKEY = "publickey"
+    KEYBOARD_INTERACTIVE = "keyboard-interactive"
+    SIGSTATUS = "sigstatus"
+
+
+class KeyAlgorithm(StrEnum):
+    """KeyAlgorithm of SSHUserAuthRequest: how a client signs. Others may come, and not all of these are accepted."""
+
+    SSH_ED25519 = "ssh-ed25519"
+    SSH_RSA = "ssh-rsa"
+    RSA_SHA2_256 = "rsa-sha2-256"
+    RSA_SHA2_512 = "rsa-sha2-512"
+    SSH_DSS = "ssh-dss"
+    ECDSA_SHA2_NISTP256 = "ecdsa-sha2-nistp256"
+    ECDSA_SHA2_NISTP384 = "ecdsa-sha2-nistp384"
+    ECDSA_SHA2_NISTP521 = "ecdsa-sha2-nistp521"
+    X509V3_SIGN_RSA = "x509v3-sign-rsa"
+    X509V3_SIGN_DSS = "x509v3-sign-dss"
