@@ -1,6 +1,7 @@
 """The C core and thin typed wrappers: the only package that sees `ffi` and `lib`."""
 
-from .connection import Algorithms, Bind, Connection, ConnectionInfo, library_versions
+from . import interpreter  # noqa: F401 - it comes first, and says where nothing below may be imported
+from .connection import Algorithms, Bind, Connection, ConnectionInfo, library_versions, supported_algorithms
 from .hostkey import Key
 from .pipe import Pipe
 from .sftp import Adopted, EventKind, EventView, HandleAccess, HandleCounts, HandleStats, Sftp, Watch
@@ -21,4 +22,5 @@ __all__ = [
     "Sftp",
     "Watch",
     "library_versions",
+    "supported_algorithms",
 ]

@@ -1,8 +1,8 @@
 /* What authentication needs of libssh: the check of a signature, our host key, the message of success. */
 #include <errno.h>
-#include <string.h>
 
 #include "connection.h"
+#include "hostkey.h"
 
 static ssh_string string_of(const uint8_t *data, size_t length) {
     ssh_string string = ssh_string_new(length);
@@ -52,22 +52,11 @@ end:
 
 /* The blob of the host key this connection was set up with; its length, or a negative errno. */
 int sshd_connection_host_key(sshd_connection *c, uint8_t *buffer, size_t size) {
-    ssh_string blob = NULL;
-    size_t length;
-    int rc = -EINVAL;
+    struct ssh_crypto_struct *crypto = c->session->current_crypto;
 
-    if (c->session->current_crypto == NULL || c->session->current_crypto->server_pubkey == NULL ||
-        ssh_pki_export_pubkey_blob(c->session->current_crypto->server_pubkey, &blob) != SSH_OK)
-        goto end;
-    length = ssh_string_len(blob);
-    rc = -ENOSPC;
-    if (length > size)
-        goto end;
-    memcpy(buffer, ssh_string_data(blob), length);
-    rc = (int)length;
-end:
-    ssh_string_free(blob);
-    return rc;
+    if (crypto == NULL || crypto->server_pubkey == NULL)
+        return -EINVAL;
+    return sshd_blob_copy(crypto->server_pubkey, buffer, size);
 }
 
 int sshd_connection_authenticated(sshd_connection *c) {

@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/crypto.h>
 
 #include "hostkey.h"
+#include "libssh_internal.h"
+
+#include <libssh/kex.h>
 
 #define WINDOW_BUDGET (1024LL * 1024 * 1024)
 
@@ -16,6 +20,17 @@ int sshd_library_init(void) {
 
 const char *sshd_libssh_version(void) {
     return ssh_version(0);
+}
+
+const char *sshd_supported(int list) {
+    static const enum ssh_kex_types_e kinds[] = {
+        [SSHD_LIST_KEX] = SSH_KEX,           [SSHD_LIST_KEYS] = SSH_HOSTKEYS,
+        [SSHD_LIST_CIPHERS] = SSH_CRYPT_C_S, [SSHD_LIST_MACS] = SSH_MAC_C_S,
+        [SSHD_LIST_COMPRESSION] = SSH_COMP_C_S,
+    };
+    size_t count = sizeof kinds / sizeof *kinds;
+
+    return list < 0 || (size_t)list >= count ? "" : ssh_kex_get_supported_method(kinds[list]);
 }
 
 const char *sshd_openssl_version(void) {
@@ -43,6 +58,7 @@ void sshd_bind_free(sshd_bind *b) {
     if (b == NULL)
         return;
     ssh_bind_free(b->bind);
+    free(b->compression);
     pthread_mutex_destroy(&b->lock);
     free(b);
 }
@@ -57,6 +73,35 @@ int sshd_bind_add_key(sshd_bind *b, sshd_key *key) {
         return 0;
     ssh_key_free(copy);
     return -EINVAL;
+}
+
+static int compress(ssh_session session, const char *list) {
+    return ssh_options_set(session, SSH_OPTIONS_COMPRESSION_C_S, list) == SSH_OK &&
+                   ssh_options_set(session, SSH_OPTIONS_COMPRESSION_S_C, list) == SSH_OK
+               ? 0
+               : -EINVAL;
+}
+
+/* Tried on a session that nobody uses: one that a client waits for is too late to find out. */
+static int set_compression(sshd_bind *b, const char *list) {
+    ssh_session probe = ssh_new();
+    char *copy = strdup(list);
+    int rc = -ENOMEM;
+
+    if (probe == NULL || copy == NULL)
+        goto end;
+    rc = compress(probe, list);
+    if (rc < 0) {
+        ssh_set_error(b->bind, SSH_REQUEST_DENIED, "%s", ssh_get_error(probe));
+        goto end;
+    }
+    free(b->compression);
+    b->compression = copy;
+    copy = NULL;
+end:
+    free(copy);
+    ssh_free(probe);
+    return rc;
 }
 
 int sshd_bind_algorithms(sshd_bind *b, const sshd_algorithms *a) {
@@ -78,7 +123,7 @@ int sshd_bind_algorithms(sshd_bind *b, const sshd_algorithms *a) {
         if (options[i].value != NULL && ssh_bind_options_set(b->bind, options[i].option, options[i].value) != SSH_OK)
             return -EINVAL;
     }
-    return 0;
+    return a->compression == NULL ? 0 : set_compression(b, a->compression);
 }
 
 const char *sshd_bind_error(sshd_bind *b) {
@@ -88,6 +133,8 @@ const char *sshd_bind_error(sshd_bind *b) {
 int sshd_bind_accept(sshd_bind *b, ssh_session session, int fd) {
     int rc;
 
+    if (compress(session, b->compression == NULL ? "none" : b->compression) < 0)
+        return -EINVAL;
     pthread_mutex_lock(&b->lock);
     rc = ssh_bind_accept_fd(b->bind, session, fd);
     pthread_mutex_unlock(&b->lock);

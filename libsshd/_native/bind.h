@@ -14,6 +14,7 @@
 struct sshd_bind {
     ssh_bind bind;
     pthread_mutex_t lock;
+    char *compression; /* libssh has a place for it in sessions only */
     _Atomic int64_t window_budget; /* bytes that large windows may still take */
     _Atomic int64_t heap_trimmed;  /* when the allocator was last asked to give memory back */
 };

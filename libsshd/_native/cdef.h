@@ -13,7 +13,8 @@
 typedef enum {
     SSHD_EVENT_NONE,      /* nothing happened until the time-out */
     SSHD_EVENT_MESSAGE,   /* an SSH message for Python: data, length */
-    SSHD_EVENT_KEYS,      /* the first key exchange is complete */
+    SSHD_EVENT_BANNER,    /* the client's version line is known, its KEXINIT not yet handled */
+    SSHD_EVENT_KEYS,      /* a key exchange is complete: length = how many so far */
     SSHD_EVENT_PACKET,    /* an SFTP packet for Python: channel, data, length (without the length field) */
     SSHD_EVENT_FAILED,    /* a READ, WRITE or CLOSE served in C failed: channel, request_id, error, data/length = handle */
     SSHD_EVENT_BAD_FRAME, /* a length field no packet may have: channel, length */
@@ -21,7 +22,7 @@ typedef enum {
     SSHD_EVENT_CLOSED,    /* the channel is closed in both directions and gone: channel */
     SSHD_EVENT_WAKE,      /* sshd_connection_wake was called */
     SSHD_EVENT_DEADLINE,  /* the deadline has passed */
-    SSHD_EVENT_STALLED,   /* replies could not be sent for the time allowed */
+    SSHD_EVENT_STALLED,   /* what the peer owes did not come for the time allowed */
     SSHD_EVENT_GONE       /* the connection is over: error = errno or 0 for an orderly end */
 } sshd_event_kind;
 
@@ -118,11 +119,19 @@ typedef struct {
     const char *macs;
     const char *host_keys;
     const char *public_keys;  /* signature algorithms accepted from users */
+    const char *compression;  /* of both directions */
 } sshd_algorithms;
+
+#define SSHD_LIST_KEX 0
+#define SSHD_LIST_KEYS 1 /* of hosts and users */
+#define SSHD_LIST_CIPHERS 2
+#define SSHD_LIST_MACS 3
+#define SSHD_LIST_COMPRESSION 4
 
 typedef struct sshd_bind sshd_bind;
 int sshd_library_init(void);
 const char *sshd_libssh_version(void);
+const char *sshd_supported(int list); /* SSHD_LIST_..., in libssh's order */
 const char *sshd_openssl_version(void);
 sshd_bind *sshd_bind_new(void);
 void sshd_bind_free(sshd_bind *b);
@@ -134,29 +143,44 @@ const char *sshd_bind_error(sshd_bind *b);
 /* --- connection.c --- */
 #define SSHD_CHANNELS 10
 
+#define SSHD_STRICT_NEVER 0
+#define SSHD_STRICT_OFFERED 1 /* when the client wants it */
+#define SSHD_STRICT_IF_EXPOSED 2 /* demanded of clients whose cipher is open to the Terrapin attack */
+#define SSHD_STRICT_ALWAYS 3
+
 typedef struct {
     uint64_t bytes_in;
     uint64_t bytes_out;
+    int strict_kex;
     const char *client_version;
     const char *kex;
     const char *cipher_in;
     const char *cipher_out;
     const char *mac_in;
     const char *mac_out;
+    const char *compression_in;
+    const char *compression_out;
 } sshd_connection_info;
 
 typedef struct sshd_connection sshd_connection;
-sshd_connection *sshd_connection_new(sshd_bind *b, int fd); /* takes the descriptor in every case */
+/* Takes the descriptor in every case. `strict` is one of SSHD_STRICT_...; NULL leaves the reason in errno. */
+sshd_connection *sshd_connection_new(sshd_bind *b, int fd, int strict);
 void sshd_connection_free(sshd_connection *c);
 int sshd_connection_next(sshd_connection *c, const uint8_t *reply, size_t reply_length, sshd_event *e);
 int sshd_connection_flush(sshd_connection *c);
 int sshd_connection_close(sshd_connection *c, int reason, const char *text, size_t length);
+void sshd_connection_abandon(sshd_connection *c); /* in the child of a fork */
 void sshd_connection_wake(sshd_connection *c);
 void sshd_connection_deadline(sshd_connection *c, double seconds);
-void sshd_connection_stall_limit(sshd_connection *c, double seconds);
+void sshd_connection_inactivity_limit(sshd_connection *c, double seconds);
+void sshd_connection_keep_alive(sshd_connection *c, double seconds, uint32_t most);
+void sshd_connection_read_time(sshd_connection *c, double seconds);
 int sshd_connection_rekey(sshd_connection *c);
+void sshd_connection_rekey_threshold(sshd_connection *c, uint64_t bytes);
 int sshd_connection_send(sshd_connection *c, const uint8_t *payload, size_t length);
 const char *sshd_connection_error(sshd_connection *c);
+/* The reason and description of the peer's DISCONNECT; 0 and nothing without one. */
+uint32_t sshd_connection_farewell(sshd_connection *c, const uint8_t **text, size_t *length);
 void sshd_connection_describe(sshd_connection *c, sshd_connection_info *info);
 /* authentication */
 int sshd_connection_verify(sshd_connection *c, const uint8_t *payload, size_t signed_length,
@@ -212,19 +236,23 @@ typedef struct {
     uint32_t mtime_ns;
 } sshd_change;
 
-int sshd_path_resolve(int root, const char *path, uint64_t flags, uint32_t mode, int walk);
-int sshd_path_open(int root, const char *path, uint64_t flags, uint32_t mode, int walk);
-int sshd_path_stat(int root, const char *path, int follow, sshd_stat *result, int walk);
-int sshd_path_change(int root, const char *path, int follow, const sshd_change *change, int walk);
-int sshd_path_mkdir(int root, const char *path, uint32_t mode, int walk);
-int sshd_path_rmdir(int root, const char *path, int walk);
-int sshd_path_remove(int root, const char *path, int walk);
-int sshd_path_rename(int root, const char *old_path, const char *new_path, int replace, int walk);
-int sshd_path_symlink(int root, const char *target, const char *path, int walk);
-int sshd_path_link(int root, const char *old_path, const char *new_path, int walk);
-int sshd_path_readlink(int root, const char *path, char *target, size_t size, int walk);
+/* How paths are resolved, see path.h. */
+#define SSHD_RULE_WALK 1
+#define SSHD_RULE_BENEATH 2
+
+int sshd_path_resolve(int root, const char *path, uint64_t flags, uint32_t mode, int rules);
+int sshd_path_open(int root, const char *path, uint64_t flags, uint32_t mode, int rules);
+int sshd_path_stat(int root, const char *path, int follow, sshd_stat *result, int rules);
+int sshd_path_change(int root, const char *path, int follow, const sshd_change *change, int rules);
+int sshd_path_mkdir(int root, const char *path, uint32_t mode, int rules);
+int sshd_path_rmdir(int root, const char *path, int rules);
+int sshd_path_remove(int root, const char *path, int rules);
+int sshd_path_rename(int root, const char *old_path, const char *new_path, int replace, int rules);
+int sshd_path_symlink(int root, const char *target, const char *path, int rules);
+int sshd_path_link(int root, const char *old_path, const char *new_path, int rules);
+int sshd_path_readlink(int root, const char *path, char *target, size_t size, int rules);
 int sshd_file_stat(int fd, sshd_stat *result);
 int sshd_file_change(int fd, const sshd_change *change);
-int sshd_directory_open(int root, const char *path, int walk);
+int sshd_directory_open(int root, const char *path, int rules);
 int sshd_directory_read(int root, int fd, sshd_stat *stats, char *names, size_t *names_used);
 /* --- end path.c --- */

@@ -32,6 +32,14 @@ static void close_linger(sshd_connection *c) {
     }
 }
 
+void sshd_connection_say_why(sshd_connection *c, int reason, const char *text, size_t length) {
+    ssh_buffer_reinit(c->session->out_buffer);
+    if (ssh_buffer_pack(c->session->out_buffer, "bddPs", SSH2_MSG_DISCONNECT, (uint32_t)reason, (uint32_t)length, length,
+                        text, "") == SSH_OK)
+        ssh_packet_send(c->session);
+    sshd_connection_send_out(c);
+}
+
 /* Ends the connection from our side so that nothing owed to the client is lost: RFC 4253 section 11.1. */
 int sshd_connection_close(sshd_connection *c, int reason, const char *text, size_t length) {
     int64_t due = sshd_now() + FLUSH_LIMIT;
@@ -41,15 +49,21 @@ int sshd_connection_close(sshd_connection *c, int reason, const char *text, size
     close_flush(c, due);
     if (c->state == SSHD_PEER_GONE || !ssh_socket_is_open(c->session->socket))
         return 0;
-    ssh_buffer_reinit(c->session->out_buffer);
-    if (ssh_buffer_pack(c->session->out_buffer, "bddPs", SSH2_MSG_DISCONNECT, (uint32_t)reason, (uint32_t)length, length,
-                        text, "") == SSH_OK)
-        ssh_packet_send(c->session);
-    sshd_connection_send_out(c);
+    sshd_connection_say_why(c, reason, text, length);
     while (c->state != SSHD_PEER_GONE && ssh_socket_is_open(c->session->socket) && sshd_connection_unsent(c) > 0 &&
            sshd_now() < due && sshd_connection_wait(c, due, POLLOUT, 0) >= 0)
         sshd_connection_send_out(c);
     if (ssh_socket_is_open(c->session->socket) && shutdown(sshd_connection_socket(c), SHUT_WR) == 0)
         close_linger(c);
     return 0;
+}
+
+/* The parent's connection carries on: only this process's copies of the descriptors go. Should the thread be here that
+ * serves it, because it was the one that forked, it finds the connection over. */
+void sshd_connection_abandon(sshd_connection *c) {
+    close(sshd_connection_socket(c));
+    ssh_socket_set_fd(c->session->socket, SSH_INVALID_SOCKET);
+    close(c->wake_fd);
+    c->wake_fd = -1;
+    sshd_connection_gone(c, 0);
 }

@@ -3,23 +3,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #define MESSAGE_MAX (64 * 1024)
-#define EXCHANGE_LIMIT (30 * SSHD_SECOND)
 #define KEPT_BACK_MOST 1000
+#define FAREWELL_MOST 255
 #define BREATH_MOST (64 * 1024)
-#define BREATH (SSHD_SECOND / 100)
+#define BREATH_LONGEST (SSHD_SECOND / 100)
+#define READ_TIME (SSHD_SECOND / 20)
 #define SERVE_BUDGET (256 * 1024)
 
 /* --- helpers --- */
-
-int sshd_connection_exchanging(sshd_connection *c) {
-    return c->session->dh_handshake_state != DH_STATE_FINISHED;
-}
 
 void sshd_connection_break(sshd_connection *c, int error) {
     if (c->state == SSHD_OPEN) {
@@ -57,8 +55,17 @@ static int on_channel(ssh_session session, uint8_t type, ssh_buffer packet, void
 }
 
 static int on_disconnect(ssh_session session, uint8_t type, ssh_buffer packet, void *user) {
-    (void)session, (void)type, (void)packet;
-    sshd_connection_gone(user, 0);
+    sshd_connection *c = user;
+    sshd_cursor p = {ssh_buffer_get(packet), ssh_buffer_get_len(packet), 0};
+    size_t length;
+    const uint8_t *text;
+
+    (void)session, (void)type;
+    c->peer_reason = sshd_cursor_u32(&p);
+    text = sshd_cursor_string(&p, &length);
+    if (!p.bad) /* it is told, and missed by nobody when memory is short */
+        sshd_buffer_append(&c->peer_text, text, length < FAREWELL_MOST ? length : FAREWELL_MOST);
+    sshd_connection_gone(c, 0);
     return SSH_PACKET_USED;
 }
 
@@ -95,22 +102,28 @@ static void on_socket_exception(int code, int error, void *user) {
 
 /* --- life --- */
 
-sshd_connection *sshd_connection_new(sshd_bind *b, int fd) {
+sshd_connection *sshd_connection_new(sshd_bind *b, int fd, int strict) {
     sshd_connection *c = calloc(1, sizeof *c);
     int taken = 0;
+    int error = ENOMEM;
 
     if (c == NULL)
         goto fail;
     c->bind = b;
     c->current = -1;
+    c->exchanging = 1;
+    c->strict = strict;
     c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     c->session = ssh_new();
-    if (c->wake_fd < 0 || c->session == NULL || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+    if (c->session == NULL)
         goto fail;
+    if (c->wake_fd < 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) {
+        error = errno;
+        goto fail;
+    }
+    error = EIO;
     ssh_set_blocking(c->session, 0);
-    if (ssh_options_set(c->session, SSH_OPTIONS_COMPRESSION_C_S, "none") != SSH_OK ||
-        ssh_options_set(c->session, SSH_OPTIONS_COMPRESSION_S_C, "none") != SSH_OK)
-        goto fail;
+    ssh_set_message_callback(c->session, NULL, c); /* no callback, only the way from a session to us */
     taken = 1;
     if (sshd_bind_accept(b, c->session, fd) < 0) {
         taken = ssh_socket_get_fd(c->session->socket) == fd;
@@ -121,16 +134,21 @@ sshd_connection *sshd_connection_new(sshd_bind *b, int fd) {
     c->callbacks.callbacks = (ssh_packet_callback *)handlers;
     c->callbacks.user = c;
     ssh_packet_set_callbacks(c->session, &c->callbacks);
+    /* Answers to prompts come to on_message, also those that nobody asked for: libssh would end the connection. */
+    c->session->auth.state = SSH_AUTH_STATE_INFO;
     if (ssh_handle_key_exchange(c->session) == SSH_ERROR)
         goto fail;
     c->session->socket_callbacks.exception = on_socket_exception;
-    c->active = c->flushed = sshd_now();
+    c->active = c->flushed = c->awake = sshd_now();
+    c->read_time = READ_TIME;
+    c->breath = BREATH_LONGEST;
     c->rest_at = c->active + SSHD_REST_AFTER;
     return c;
 fail:
     if (!taken)
         close(fd);
     sshd_connection_free(c);
+    errno = error;
     return NULL;
 }
 
@@ -144,6 +162,7 @@ void sshd_connection_free(sshd_connection *c) {
         close(c->wake_fd);
     sshd_buffer_release(&c->rx);
     sshd_buffer_release(&c->message);
+    sshd_buffer_release(&c->peer_text);
     free(c);
 }
 
@@ -154,13 +173,11 @@ static int64_t nearest(int64_t a, int64_t b) {
 }
 
 /* The next instant at which something is due, 0 for none. */
-static int64_t next_due(sshd_connection *c) {
-    int64_t due = c->deadline;
+static int64_t next_due(sshd_connection *c, int64_t now) {
+    int64_t due = nearest(c->deadline, sshd_patience_due(c, now));
 
-    if (c->stall_limit && c->owing_since)
-        due = nearest(due, c->owing_since + c->stall_limit);
     if (c->exchange_began)
-        due = nearest(due, c->exchange_began + EXCHANGE_LIMIT);
+        due = nearest(due, c->exchange_began + SSHD_EXCHANGE_LIMIT);
     if (!c->trimmed && c->authenticated)
         due = nearest(due, c->rest_at);
     return due;
@@ -171,16 +188,14 @@ static int event(sshd_event *e, int kind) {
     return 1;
 }
 
-static int overdue(sshd_connection *c, sshd_event *e) {
-    int64_t now = sshd_now();
-
+static int overdue(sshd_connection *c, int64_t now, sshd_event *e) {
     if (c->deadline && now >= c->deadline) {
         c->deadline = 0;
         return event(e, SSHD_EVENT_DEADLINE);
     }
-    if (c->stall_limit && c->owing_since && now >= c->owing_since + c->stall_limit)
+    if (sshd_patience_over(c))
         return event(e, SSHD_EVENT_STALLED);
-    if (c->exchange_began && now >= c->exchange_began + EXCHANGE_LIMIT)
+    if (c->exchange_began && now >= c->exchange_began + SSHD_EXCHANGE_LIMIT)
         sshd_connection_break(c, ETIMEDOUT);
     if (!c->trimmed && c->authenticated && now >= c->rest_at)
         sshd_connection_rest(c);
@@ -198,11 +213,14 @@ static void drain_counter(sshd_connection *c) {
 static int wait_for_peer(sshd_connection *c) {
     size_t unsent = sshd_connection_unsent(c);
     short events = unsent > 0 ? POLLOUT : 0;
+    int64_t began = sshd_now();
     int ready;
 
     if (unsent < SSHD_OUTPUT_LIMIT)
         events |= POLLIN;
-    ready = sshd_connection_wait(c, next_due(c), events, 1);
+    ready = sshd_connection_wait(c, next_due(c, began), events, 1);
+    c->awake = sshd_now();
+    c->patience.slept += c->awake - began;
     if (ready < 0)
         return ready;
     if (ready & 2)
@@ -287,30 +305,39 @@ static int serve(sshd_connection *c, sshd_event *e, int *more) {
     return 0;
 }
 
-static void watch_exchange(sshd_connection *c) {
-    if (!sshd_connection_exchanging(c))
-        c->exchange_began = 0, c->kept_back = 0;
-    else if (c->exchange_began == 0 && c->authenticated)
-        c->exchange_began = sshd_now();
+/* The steps of the transport that Python may want to know of. */
+static int report_transport(sshd_connection *c, sshd_event *e) {
+    if (!c->banner_announced && c->session->clientbanner != NULL) {
+        c->banner_announced = 1;
+        return event(e, SSHD_EVENT_BANNER);
+    }
+    if (sshd_exchange_ended(c)) {
+        e->length = c->exchanges;
+        return event(e, SSHD_EVENT_KEYS);
+    }
+    return 0;
+}
+
+/* What the last packet fed in has to tell; it may take several turns. */
+static int report(sshd_connection *c, sshd_event *e) {
+    if (c->channel_over && report_over(c, e))
+        return 1;
+    if (c->message_ready) {
+        c->message_ready = 0;
+        e->data = sshd_buffer_head(&c->message);
+        e->length = sshd_buffer_length(&c->message);
+        return event(e, SSHD_EVENT_MESSAGE);
+    }
+    return c->state == SSHD_OPEN ? report_transport(c, e) : 0;
 }
 
 /* Everything that is complete in the receive buffer, until Python is needed. */
 static int take_input(sshd_connection *c, sshd_event *e) {
-    while (c->state == SSHD_OPEN && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT && sshd_connection_feed(c)) {
-        if (c->channel_over && report_over(c, e))
+    do {
+        if (report(c, e))
             return 1;
-        if (c->message_ready) {
-            c->message_ready = 0;
-            e->data = sshd_buffer_head(&c->message);
-            e->length = sshd_buffer_length(&c->message);
-            return event(e, SSHD_EVENT_MESSAGE);
-        }
-        if (!c->keys_announced && c->session->session_state == SSH_SESSION_STATE_AUTHENTICATING) {
-            c->keys_announced = 1;
-            return event(e, SSHD_EVENT_KEYS);
-        }
-    }
-    watch_exchange(c);
+    } while (c->state == SSHD_OPEN && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT && sshd_connection_feed(c));
+    sshd_exchange_watch(c);
     return 0;
 }
 
@@ -319,10 +346,10 @@ static int woken(sshd_connection *c, sshd_event *e) {
 }
 
 /* However much one channel asks of Python: what is owed leaves, and what others sent is read, every few ms. */
-static int breathe(sshd_connection *c) {
+static int breathe(sshd_connection *c, int64_t now) {
     int rc;
 
-    if (c->state != SSHD_OPEN || sshd_now() - c->flushed < BREATH)
+    if (c->state != SSHD_OPEN || now - c->flushed < c->breath)
         return 0;
     rc = sshd_connection_flush(c);
     /* Packets that wait already are enough: what they ask for may be slower to do than to send. */
@@ -332,16 +359,26 @@ static int breathe(sshd_connection *c) {
     return rc;
 }
 
+/* A connection that always has something to do leaves the processor to others from time to time. */
+static void yield(sshd_connection *c, int64_t now) {
+    if (c->read_time && now - c->awake >= c->read_time) {
+        sched_yield();
+        c->awake = now;
+    }
+}
+
 static int step(sshd_connection *c, sshd_event *e) {
+    int64_t now = sshd_now();
     int more = 0;
     int rc = woken(c, e);
 
+    yield(c, now);
     if (rc == 0)
-        rc = overdue(c, e);
+        rc = overdue(c, now, e);
     if (rc == 0)
         rc = report_over(c, e);
     if (rc == 0)
-        rc = breathe(c);
+        rc = breathe(c, now);
     if (rc == 0)
         rc = take_input(c, e);
     if (rc == 0 && c->state == SSHD_OPEN)
@@ -349,7 +386,9 @@ static int step(sshd_connection *c, sshd_event *e) {
     if (rc != 0)
         return rc;
     rc = sshd_connection_flush(c);
-    watch_exchange(c);
+    if (rc == 0)
+        rc = sshd_exchange_due(c);
+    sshd_exchange_watch(c);
     if (rc < 0 || c->state != SSHD_OPEN || more || c->channel_over)
         return rc;
     if (!c->received_all && sshd_connection_unsent(c) < SSHD_OUTPUT_LIMIT)
@@ -364,10 +403,17 @@ int sshd_connection_next(sshd_connection *c, const uint8_t *reply, size_t reply_
     if (reply_length > 0 && c->current >= 0 && c->channels[c->current] != NULL)
         rc = sshd_sftp_reply(&c->channels[c->current]->sftp, reply, reply_length);
     c->current = -1;
+    if (c->handed_over) {
+        c->exchange_began += sshd_now() - c->handed_over;
+        c->handed_over = 0;
+    }
     while (rc == 0 && c->state == SSHD_OPEN)
         rc = step(c, e);
-    if (rc > 0)
+    if (rc > 0) {
+        if (c->exchange_began)
+            c->handed_over = sshd_now(); /* the peer may have answered long before a handler is through */
         return 0;
+    }
     if (rc < 0)
         sshd_connection_break(c, -rc);
     e->kind = SSHD_EVENT_GONE;
@@ -376,6 +422,11 @@ int sshd_connection_next(sshd_connection *c, const uint8_t *reply, size_t reply_
 }
 
 /* --- orders --- */
+
+void sshd_connection_read_time(sshd_connection *c, double seconds) {
+    c->read_time = seconds <= 0 ? 0 : sshd_seconds(seconds);
+    c->breath = c->read_time > 0 && c->read_time < BREATH_LONGEST ? c->read_time : BREATH_LONGEST;
+}
 
 void sshd_connection_wake(sshd_connection *c) {
     uint64_t one = 1;
@@ -386,22 +437,8 @@ void sshd_connection_wake(sshd_connection *c) {
     (void)n; /* a full counter wakes as well */
 }
 
-static int64_t from_seconds(double seconds) {
-    return (int64_t)(seconds * (double)SSHD_SECOND);
-}
-
 void sshd_connection_deadline(sshd_connection *c, double seconds) {
-    c->deadline = seconds < 0 ? 0 : sshd_now() + from_seconds(seconds);
-}
-
-void sshd_connection_stall_limit(sshd_connection *c, double seconds) {
-    c->stall_limit = seconds <= 0 ? 0 : from_seconds(seconds);
-}
-
-int sshd_connection_rekey(sshd_connection *c) {
-    if (!c->authenticated || sshd_connection_exchanging(c))
-        return -EBUSY;
-    return ssh_send_rekex(c->session) == SSH_OK ? 0 : -EIO;
+    c->deadline = seconds < 0 ? 0 : sshd_now() + sshd_seconds(seconds);
 }
 
 int sshd_connection_send(sshd_connection *c, const uint8_t *payload, size_t length) {
@@ -419,11 +456,19 @@ const char *sshd_connection_error(sshd_connection *c) {
     return ssh_get_error(c->session);
 }
 
+uint32_t sshd_connection_farewell(sshd_connection *c, const uint8_t **text, size_t *length) {
+    *text = sshd_buffer_head(&c->peer_text);
+    *length = sshd_buffer_length(&c->peer_text);
+    return c->peer_reason;
+}
+
 static const char *or_empty(const char *text) {
     return text == NULL ? "" : text;
 }
 
 void sshd_connection_describe(sshd_connection *c, sshd_connection_info *info) {
+    struct ssh_crypto_struct *crypto = c->session->current_crypto;
+
     info->bytes_in = c->bytes_in;
     info->bytes_out = c->bytes_out;
     info->client_version = or_empty(c->session->clientbanner);
@@ -432,4 +477,7 @@ void sshd_connection_describe(sshd_connection *c, sshd_connection_info *info) {
     info->cipher_out = or_empty(ssh_get_cipher_out(c->session));
     info->mac_in = or_empty(ssh_get_hmac_in(c->session));
     info->mac_out = or_empty(ssh_get_hmac_out(c->session));
+    info->compression_in = or_empty(crypto ? crypto->kex_methods[SSH_COMP_C_S] : NULL);
+    info->compression_out = or_empty(crypto ? crypto->kex_methods[SSH_COMP_S_C] : NULL);
+    info->strict_kex = c->exchanges > 0 && c->strict_kex;
 }

@@ -1,7 +1,9 @@
 """One SSH connection in C, and the keys and algorithms it starts with."""
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from ._core import ffi, lib
 from .hostkey import Key
@@ -23,6 +25,27 @@ def library_versions() -> dict[str, str]:
     }
 
 
+def _supported(number: int) -> tuple[str, ...]:
+    return tuple(_text(lib.sshd_supported(number)).split(","))
+
+
+def supported_algorithms() -> dict[str, tuple[str, ...]]:
+    """What a server can be set to offer, also what is off by default: the fields of Algorithms, but `version`.
+
+    Certificates are none of it: only their signatures would be checked. The host has no sk- key either.
+    """
+    check(lib.sshd_library_init())
+    keys = tuple(name for name in _supported(lib.SSHD_LIST_KEYS) if "-cert-v" not in name)
+    return {
+        "kex": _supported(lib.SSHD_LIST_KEX),
+        "ciphers": _supported(lib.SSHD_LIST_CIPHERS),
+        "macs": _supported(lib.SSHD_LIST_MACS),
+        "host_keys": tuple(name for name in keys if not name.startswith("sk-")),
+        "public_keys": keys,
+        "compression": _supported(lib.SSHD_LIST_COMPRESSION),
+    }
+
+
 @dataclass(slots=True, frozen=True)
 class Algorithms:
     """Comma lists in order of preference (RFC 4253 section 7.1); `version` is what follows "SSH-2.0-"."""
@@ -33,6 +56,7 @@ class Algorithms:
     macs: str
     host_keys: str
     public_keys: str
+    compression: str = "none"
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,6 +71,12 @@ class ConnectionInfo:
     cipher_out: str
     mac_in: str
     mac_out: str
+    compression_in: str
+    compression_out: str
+    strict_kex: bool
+
+
+_TEXTS = [field.name for field in fields(ConnectionInfo) if field.type is str]
 
 
 class Bind:
@@ -77,7 +107,7 @@ class Bind:
         return _text(lib.sshd_bind_error(self._b))
 
     def _set(self, algorithms: Algorithms) -> None:
-        names = ("version", "kex", "ciphers", "macs", "host_keys", "public_keys")
+        names = ("version", "kex", "ciphers", "macs", "host_keys", "public_keys", "compression")
         texts = {name: ffi.new("char[]", getattr(algorithms, name).encode()) for name in names}
         if lib.sshd_bind_algorithms(self._b, ffi.new("sshd_algorithms *", texts)) < 0:
             raise ValueError(f"algorithm list cannot be used: {self._error()}")
@@ -88,18 +118,30 @@ class Connection(EventView):
 
     __slots__ = ("_bind", "_c")
 
-    def __init__(self, bind: Bind, fd: int) -> None:
-        """Takes over `fd`, also when it fails. Raises OSError."""
+    def __init__(self, bind: Bind, fd: int, *, strict: int = 1) -> None:
+        """Takes over `fd`, also when it fails.
+
+        `strict` is the use of strict key exchange: 0 never, 1 when the client wants it, 2 demanded of clients whose
+        cipher and MAC are open to the Terrapin attack without it, 3 demanded of all.
+
+        Raises:
+            OSError: the descriptor is unusable, or memory is short.
+        """
         super().__init__()
-        connection = lib.sshd_connection_new(bind._b, fd)
+        connection = lib.sshd_connection_new(bind._b, fd, strict)
         if connection == ffi.NULL:
-            raise OSError("the connection could not be set up")
+            error = ffi.errno
+            raise OSError(error, f"the connection could not be set up: {os.strerror(error)}")
         self._bind = bind
         self._c = connection
 
     def free(self) -> None:
         """Closes the socket at once and frees everything. Nothing may be called after it."""
         lib.sshd_connection_free(self._c)
+
+    def abandon(self) -> None:
+        """In the child of a fork: closes this process's copy of the socket, and says nothing to anybody."""
+        lib.sshd_connection_abandon(self._c)
 
     def next(self, reply: bytes = b"") -> int:
         """Queues `reply` on the channel of the last packet and waits for the next event (an EventKind)."""
@@ -126,13 +168,38 @@ class Connection(EventView):
         """`next()` returns DEADLINE once, that many seconds from now; None for never."""
         lib.sshd_connection_deadline(self._c, -1.0 if seconds is None else seconds)
 
-    def set_stall_limit(self, seconds: float) -> None:
-        """`next()` returns STALLED when no reply could be sent for so long; 0 for never."""
-        lib.sshd_connection_stall_limit(self._c, seconds)
+    def set_inactivity_limit(self, seconds: float) -> None:
+        """`next()` returns STALLED when the peer owes something and nothing moved for so long; 0 for never.
+
+        Before login it owes its next message, later the rest of a packet that has begun to arrive, and always to
+        take what we send; for that only bytes that leave count as movement. A quiet client that is logged in owes
+        nothing. Time passes only while `next()` waits for the peer, not while a handler runs.
+        """
+        lib.sshd_connection_inactivity_limit(self._c, seconds)
+
+    def set_keep_alive(self, seconds: float, count_max: int) -> None:
+        """After so long without traffic a logged-in client is asked whether it lives (keepalive@openssh.com).
+
+        When `count_max` questions in a row were followed by that much silence, `next()` returns GONE with
+        ETIMEDOUT; with 0 it never does. 0 seconds ask nothing.
+        """
+        lib.sshd_connection_keep_alive(self._c, seconds, count_max)
+
+    def set_read_time(self, seconds: float) -> None:
+        """How long this connection may read and serve before others come first; 0 for no end.
+
+        Its thread then leaves the processor to those that wait. Its own channels take turns, and what is owed
+        leaves, after as much at most and never after more than 10 ms.
+        """
+        lib.sshd_connection_read_time(self._c, seconds)
 
     def rekey(self) -> None:
         """Starts a key exchange. Raises OSError(EBUSY) before login or while one is running."""
         check(lib.sshd_connection_rekey(self._c))
+
+    def set_rekey_threshold(self, size: int) -> None:
+        """A key exchange begins after so many bytes in both directions together; 0 leaves it to libssh's limits."""
+        lib.sshd_connection_rekey_threshold(self._c, size)
 
     def send(self, payload: bytes) -> None:
         """Sends an SSH message, its number first. Raises BrokenPipeError when the connection is over."""
@@ -143,11 +210,49 @@ class Connection(EventView):
         """What libssh says about the last failure."""
         return _text(lib.sshd_connection_error(self._c))
 
-    def describe(self) -> ConnectionInfo:
+    def _farewell(self) -> tuple[int, str]:
+        text, length = ffi.new("const uint8_t **"), ffi.new("size_t *")
+        reason = lib.sshd_connection_farewell(self._c, text, length)
+        said = bytes(ffi.buffer(text[0], length[0])) if length[0] else b""
+        return reason, said.decode("utf-8", "backslashreplace")
+
+    @property
+    def peer_reason(self) -> int:
+        """The reason in the peer's DISCONNECT (RFC 4253 section 11.1), 0 when it sent none."""
+        return self._farewell()[0]
+
+    @property
+    def peer_text(self) -> str:
+        """The description in the peer's DISCONNECT, 255 bytes of it at most; whatever the peer liked to send."""
+        return self._farewell()[1]
+
+    def _info(self) -> Any:
         info = ffi.new("sshd_connection_info *")
         lib.sshd_connection_describe(self._c, info)
-        texts = (info.client_version, info.kex, info.cipher_in, info.cipher_out, info.mac_in, info.mac_out)
-        return ConnectionInfo(info.bytes_in, info.bytes_out, *map(_text, texts))
+        return info
+
+    @property
+    def client_version(self) -> str:
+        """The client's identification line, "" until it is known."""
+        return _text(self._info().client_version)
+
+    @property
+    def strict_kex(self) -> bool:
+        """Whether strict key exchange was agreed on."""
+        return self._info().strict_kex != 0  # type: ignore[no-any-return]
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received and sent so far."""
+        info = self._info()
+        return info.bytes_in, info.bytes_out
+
+    def describe(self) -> ConnectionInfo:
+        info = self._info()
+        texts = {name: _text(getattr(info, name)) for name in _TEXTS}
+        return ConnectionInfo(
+            bytes_in=info.bytes_in, bytes_out=info.bytes_out, strict_kex=info.strict_kex != 0, **texts
+        )
 
     def verify(self, payload: bytes, signed_length: int, blob: bytes, signature: bytes) -> bool:
         """Whether the key in `blob` signed the session id and payload[:signed_length] (RFC 4252 section 7)."""
@@ -183,4 +288,12 @@ class Connection(EventView):
         lib.sshd_connection_finish_channel(self._c, channel, -1 if exit_status is None else exit_status)
 
 
-__all__ = ["Algorithms", "Bind", "Connection", "ConnectionInfo", "EventKind", "library_versions"]
+__all__ = [
+    "Algorithms",
+    "Bind",
+    "Connection",
+    "ConnectionInfo",
+    "EventKind",
+    "library_versions",
+    "supported_algorithms",
+]

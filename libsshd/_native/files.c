@@ -75,6 +75,14 @@ static int open_parse(open_request *r, const uint8_t *payload, size_t length) {
     return 1;
 }
 
+/* Handlers may have named a handle as the next number would be. */
+static int number_is_taken(sshd_sftp *s, uint64_t number) {
+    char name[NUMBER_SIZE];
+    int length = snprintf(name, sizeof name, "%" PRIu64, number);
+
+    return sshd_handle_find(s, (const uint8_t *)name, (size_t)length) != NULL;
+}
+
 static sshd_handle *handle_new(const open_request *r, int fd, uint64_t number) {
     char name[NUMBER_SIZE];
     size_t length = (size_t)snprintf(name, sizeof name, "%" PRIu64, number);
@@ -113,9 +121,9 @@ int sshd_hot_open(sshd_sftp *s, const uint8_t *payload, size_t length) {
     int fd, rc;
 
     if (f->root < 0 || f->open >= f->most || f->connection->open >= f->connection->most ||
-        !open_parse(&r, payload, length) || f->flags[r.pflags] < 0)
+        !open_parse(&r, payload, length) || f->flags[r.pflags] < 0 || number_is_taken(s, f->connection->made + 1))
         return SSHD_HOT_LEFT_TO_PYTHON;
-    fd = sshd_path_open(f->root, r.path, (uint64_t)f->flags[r.pflags], r.mode, f->walk);
+    fd = sshd_path_open(f->root, r.path, (uint64_t)f->flags[r.pflags], r.mode, f->walk ? SSHD_RULE_WALK : 0);
     if (fd < 0)
         return SSHD_HOT_LEFT_TO_PYTHON;
     rc = -ENOMEM;

@@ -63,13 +63,12 @@ const char *sshd_key_type(sshd_key *key) {
     return ssh_key_type_to_char(ssh_key_type(key->key));
 }
 
-/* Copies the public blob (RFC 4253 section 6.6); its length, or -ENOSPC. */
-int sshd_key_public_blob(sshd_key *key, uint8_t *buffer, size_t size) {
+int sshd_blob_copy(ssh_key key, uint8_t *buffer, size_t size) {
     ssh_string blob = NULL;
     size_t length;
     int rc = -EINVAL;
 
-    if (ssh_pki_export_pubkey_blob(key->key, &blob) != SSH_OK)
+    if (ssh_pki_export_pubkey_blob(key, &blob) != SSH_OK)
         goto end;
     length = ssh_string_len(blob);
     rc = -ENOSPC;
@@ -80,6 +79,10 @@ int sshd_key_public_blob(sshd_key *key, uint8_t *buffer, size_t size) {
 end:
     ssh_string_free(blob);
     return rc;
+}
+
+int sshd_key_public_blob(sshd_key *key, uint8_t *buffer, size_t size) {
+    return sshd_blob_copy(key->key, buffer, size);
 }
 
 /* Writes the private key as OpenSSH does, with its final NUL; the length without it. */

@@ -12,4 +12,7 @@ struct sshd_key {
     ssh_key key;
 };
 
+/* Copies the public blob of a key (RFC 4253 section 6.6); its length, or -ENOSPC. */
+int sshd_blob_copy(ssh_key key, uint8_t *buffer, size_t size);
+
 #endif

@@ -25,11 +25,11 @@ _Static_assert(sizeof(sshd_stat) == 80, "the binding unpacks 7 x 8 + 6 x 4 bytes
 /* ---- files ---- */
 
 /* Regular files only, and at once: a FIFO or device must not hold the thread, so O_NONBLOCK comes before the look. */
-int sshd_path_open(int root, const char *path, uint64_t flags, uint32_t mode, int walk) {
+int sshd_path_open(int root, const char *path, uint64_t flags, uint32_t mode, int rules) {
     uint64_t how = (flags & ~(uint64_t)O_TRUNC) | O_NONBLOCK | O_NOCTTY;
     struct stat st;
     int rc = 0;
-    int fd = sshd_path_resolve(root, path, how, mode, walk);
+    int fd = sshd_path_resolve(root, path, how, mode, rules);
 
     if (fd < 0)
         return fd;
@@ -71,8 +71,8 @@ int sshd_file_stat(int fd, sshd_stat *result) {
     return 0;
 }
 
-int sshd_path_stat(int root, const char *path, int follow, sshd_stat *result, int walk) {
-    int fd = sshd_path_resolve(root, path, O_PATH | (follow ? 0 : O_NOFOLLOW), 0, walk);
+int sshd_path_stat(int root, const char *path, int follow, sshd_stat *result, int rules) {
+    int fd = sshd_path_resolve(root, path, O_PATH | (follow ? 0 : O_NOFOLLOW), 0, rules);
     int rc;
 
     if (fd < 0)
@@ -134,13 +134,13 @@ static int same_object(int a, int b) {
 }
 
 /* ftruncate wants a writable descriptor: resolves again and goes on only if that gave the object `fd` holds. */
-static int path_resize(int root, const char *path, int fd, uint64_t size, int walk) {
+static int path_resize(int root, const char *path, int fd, uint64_t size, int rules) {
     int rc;
     int writable;
 
     if (!sshd_is_type(fd, S_IFREG))
         return sshd_is_type(fd, S_IFDIR) ? -EISDIR : -EINVAL;
-    writable = sshd_path_resolve(root, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0, walk);
+    writable = sshd_path_resolve(root, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0, rules);
     if (writable < 0)
         return writable;
     rc = same_object(fd, writable) ? sshd_outcome(ftruncate(writable, (off_t)size)) : -EAGAIN;
@@ -180,19 +180,19 @@ static int path_utime(int fd, const struct timespec times[2]) {
 }
 
 /* As sshd_file_change, on what the path leads to: all parts reach the same object. */
-int sshd_path_change(int root, const char *path, int follow, const sshd_change *c, int walk) {
+int sshd_path_change(int root, const char *path, int follow, const sshd_change *c, int rules) {
     struct timespec times[2];
     int rc = change_check(c);
     int fd = -1;
 
     if (rc < 0)
         goto out;
-    fd = rc = sshd_path_resolve(root, path, O_PATH | (follow ? 0 : O_NOFOLLOW), 0, walk);
+    fd = rc = sshd_path_resolve(root, path, O_PATH | (follow ? 0 : O_NOFOLLOW), 0, rules);
     if (rc < 0)
         goto out;
     rc = 0;
     if (c->what & SSHD_CHANGE_SIZE)
-        rc = path_resize(root, path, fd, c->size, walk);
+        rc = path_resize(root, path, fd, c->size, rules);
     if (rc == 0 && c->what & (SSHD_CHANGE_UID | SSHD_CHANGE_GID))
         rc = sshd_outcome(fchownat(fd, "", change_uid(c), change_gid(c), AT_EMPTY_PATH));
     if (rc == 0 && c->what & SSHD_CHANGE_MODE)
@@ -209,9 +209,9 @@ out:
 
 /* ---- names ---- */
 
-int sshd_path_mkdir(int root, const char *path, uint32_t mode, int walk) {
+int sshd_path_mkdir(int root, const char *path, uint32_t mode, int rules) {
     sshd_leaf leaf;
-    int rc = sshd_leaf_open(&leaf, root, path, EEXIST, walk);
+    int rc = sshd_leaf_open(&leaf, root, path, EEXIST, rules);
 
     if (rc == 0)
         rc = sshd_outcome(mkdirat(leaf.parent, leaf.name, mode));
@@ -219,9 +219,9 @@ int sshd_path_mkdir(int root, const char *path, uint32_t mode, int walk) {
     return rc;
 }
 
-int sshd_path_rmdir(int root, const char *path, int walk) {
+int sshd_path_rmdir(int root, const char *path, int rules) {
     sshd_leaf leaf;
-    int rc = sshd_leaf_open(&leaf, root, path, EBUSY, walk);
+    int rc = sshd_leaf_open(&leaf, root, path, EBUSY, rules);
 
     if (rc == 0)
         rc = sshd_outcome(unlinkat(leaf.parent, leaf.name, AT_REMOVEDIR));
@@ -229,9 +229,9 @@ int sshd_path_rmdir(int root, const char *path, int walk) {
     return rc;
 }
 
-int sshd_path_remove(int root, const char *path, int walk) {
+int sshd_path_remove(int root, const char *path, int rules) {
     sshd_leaf leaf;
-    int rc = sshd_leaf_open(&leaf, root, path, EISDIR, walk);
+    int rc = sshd_leaf_open(&leaf, root, path, EISDIR, rules);
 
     if (rc == 0)
         rc = sshd_outcome(unlinkat(leaf.parent, leaf.name, 0));
@@ -239,9 +239,9 @@ int sshd_path_remove(int root, const char *path, int walk) {
     return rc;
 }
 
-int sshd_path_symlink(int root, const char *target, const char *path, int walk) {
+int sshd_path_symlink(int root, const char *target, const char *path, int rules) {
     sshd_leaf leaf;
-    int rc = sshd_leaf_open(&leaf, root, path, EEXIST, walk);
+    int rc = sshd_leaf_open(&leaf, root, path, EEXIST, rules);
 
     if (rc == 0)
         rc = sshd_outcome(symlinkat(target, leaf.parent, leaf.name));
@@ -249,13 +249,13 @@ int sshd_path_symlink(int root, const char *target, const char *path, int walk) 
     return rc;
 }
 
-int sshd_path_link(int root, const char *old_path, const char *new_path, int walk) {
+int sshd_path_link(int root, const char *old_path, const char *new_path, int rules) {
     sshd_leaf from;
     sshd_leaf to = {.parent = -1};
-    int rc = sshd_leaf_open(&from, root, old_path, EPERM, walk);
+    int rc = sshd_leaf_open(&from, root, old_path, EPERM, rules);
 
     if (rc == 0)
-        rc = sshd_leaf_open(&to, root, new_path, EEXIST, walk);
+        rc = sshd_leaf_open(&to, root, new_path, EEXIST, rules);
     if (rc == 0)
         rc = sshd_outcome(linkat(from.parent, from.name, to.parent, to.name, 0));
     sshd_leaf_close(&to);
@@ -299,13 +299,13 @@ static int rename_leaf(const sshd_leaf *from, const sshd_leaf *to, int replace) 
     return rc == -EINVAL || rc == -ENOSYS ? rename_in_steps(from, to) : rc;
 }
 
-int sshd_path_rename(int root, const char *old_path, const char *new_path, int replace, int walk) {
+int sshd_path_rename(int root, const char *old_path, const char *new_path, int replace, int rules) {
     sshd_leaf from;
     sshd_leaf to = {.parent = -1};
-    int rc = sshd_leaf_open(&from, root, old_path, EBUSY, walk);
+    int rc = sshd_leaf_open(&from, root, old_path, EBUSY, rules);
 
     if (rc == 0)
-        rc = sshd_leaf_open(&to, root, new_path, replace ? EBUSY : EEXIST, walk);
+        rc = sshd_leaf_open(&to, root, new_path, replace ? EBUSY : EEXIST, rules);
     if (rc == 0)
         rc = rename_leaf(&from, &to, replace);
     sshd_leaf_close(&to);
@@ -314,8 +314,8 @@ int sshd_path_rename(int root, const char *old_path, const char *new_path, int r
 }
 
 /* Returns the length of the target, which is not terminated. */
-int sshd_path_readlink(int root, const char *path, char *target, size_t size, int walk) {
-    int fd = sshd_path_resolve(root, path, O_PATH | O_NOFOLLOW, 0, walk);
+int sshd_path_readlink(int root, const char *path, char *target, size_t size, int rules) {
+    int fd = sshd_path_resolve(root, path, O_PATH | O_NOFOLLOW, 0, rules);
     int rc;
 
     if (fd < 0)
@@ -336,8 +336,8 @@ struct record {
     char name[];
 };
 
-int sshd_directory_open(int root, const char *path, int walk) {
-    return sshd_path_resolve(root, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0, walk);
+int sshd_directory_open(int root, const char *path, int rules) {
+    return sshd_path_resolve(root, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0, rules);
 }
 
 /* Rule: the root is its own parent; what lies above it has no size, owner or date for the client. */

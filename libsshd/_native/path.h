@@ -3,7 +3,8 @@
  *
  * Every function takes the root's descriptor and a virtual path ("/a/b"). Nothing outside the root is reachable, whatever
  * the path or a link holds and whoever renames meanwhile. Results are 0, a count or a descriptor, or a negative errno.
- * walk != 0 resolves component by component even where the kernel has openat2.
+ * `rules` are SSHD_RULE_... bits: WALK resolves component by component even where the kernel has openat2; BENEATH denies
+ * with EACCES whatever an absolute link or ".." takes to or above the root, before anything there is looked at.
  */
 #ifndef SSHD_PATH_H
 #define SSHD_PATH_H
@@ -27,7 +28,7 @@ typedef struct {
 } sshd_leaf;
 
 /* Opens the parent of `path`. Paths without a last name, such as "/", fail with -at_root. */
-int sshd_leaf_open(sshd_leaf *leaf, int root, const char *path, int at_root, int walk);
+int sshd_leaf_open(sshd_leaf *leaf, int root, const char *path, int at_root, int rules);
 void sshd_leaf_close(sshd_leaf *leaf);
 
 #endif

@@ -18,6 +18,11 @@ Stat: TypeAlias = tuple[int, ...]
 A mode of 0 means that the kernel refused to tell anything about this entry of a directory.
 """
 
+WALK = int(lib.SSHD_RULE_WALK)
+"""Of `rules`: paths are resolved component by component even where the kernel has openat2."""
+BENEATH = int(lib.SSHD_RULE_BENEATH)
+"""Of `rules`: an absolute link, or ".." at the root, is EACCES instead of being resolved inside the root."""
+
 _STAT = Struct("=4Q3q6I")
 _BATCH = int(lib.SSHD_DIRECTORY_BATCH)
 _NAMES = int(lib.SSHD_DIRECTORY_NAMES)
@@ -39,20 +44,20 @@ def _path(path: bytes) -> bytes:
     return path
 
 
-def resolve(root: int, path: bytes, flags: int, *, walk: bool) -> int:
+def resolve(root: int, path: bytes, flags: int, *, rules: int) -> int:
     """A descriptor opened with the O_* flags, whatever kind of object it is."""
-    return _checked(lib.sshd_path_resolve(root, _path(path), flags, 0, walk))
+    return _checked(lib.sshd_path_resolve(root, _path(path), flags, 0, rules))
 
 
-def open_file(root: int, path: bytes, flags: int, mode: int, *, walk: bool) -> int:
+def open_file(root: int, path: bytes, flags: int, mode: int, *, rules: int) -> int:
     """A descriptor of a regular file; EISDIR for a directory, ENXIO for anything else."""
-    return _checked(lib.sshd_path_open(root, _path(path), flags, mode, walk))
+    return _checked(lib.sshd_path_open(root, _path(path), flags, mode, rules))
 
 
-def stat(root: int, path: bytes, *, follow: bool, walk: bool) -> Stat:
+def stat(root: int, path: bytes, *, follow: bool, rules: int) -> Stat:
     """What the path leads to; with follow=False a link itself."""
     result = _allocate("sshd_stat *")
-    _checked(lib.sshd_path_stat(root, _path(path), follow, result, walk))
+    _checked(lib.sshd_path_stat(root, _path(path), follow, result, rules))
     return _STAT.unpack(ffi.buffer(result))
 
 
@@ -103,55 +108,55 @@ class Change:
         except OverflowError:
             raise OSError(EINVAL, os.strerror(EINVAL)) from None
 
-    def apply(self, root: int, path: bytes, *, follow: bool, walk: bool) -> None:
+    def apply(self, root: int, path: bytes, *, follow: bool, rules: int) -> None:
         """In the order size, owner, mode, times, all on the same object; stops at the first failure."""
-        _checked(lib.sshd_path_change(root, _path(path), follow, self._struct, walk))
+        _checked(lib.sshd_path_change(root, _path(path), follow, self._struct, rules))
 
     def apply_to_file(self, fd: int) -> None:
         """As apply; the size needs a writable descriptor."""
         _checked(lib.sshd_file_change(fd, self._struct))
 
 
-def mkdir(root: int, path: bytes, mode: int, *, walk: bool) -> None:
+def mkdir(root: int, path: bytes, mode: int, *, rules: int) -> None:
     """A new directory, its mode subject to the umask."""
-    _checked(lib.sshd_path_mkdir(root, _path(path), mode, walk))
+    _checked(lib.sshd_path_mkdir(root, _path(path), mode, rules))
 
 
-def rmdir(root: int, path: bytes, *, walk: bool) -> None:
+def rmdir(root: int, path: bytes, *, rules: int) -> None:
     """Removes an empty directory."""
-    _checked(lib.sshd_path_rmdir(root, _path(path), walk))
+    _checked(lib.sshd_path_rmdir(root, _path(path), rules))
 
 
-def remove(root: int, path: bytes, *, walk: bool) -> None:
+def remove(root: int, path: bytes, *, rules: int) -> None:
     """Removes a name that is no directory; a link itself."""
-    _checked(lib.sshd_path_remove(root, _path(path), walk))
+    _checked(lib.sshd_path_remove(root, _path(path), rules))
 
 
-def rename(root: int, old: bytes, new: bytes, *, replace: bool, walk: bool) -> None:
+def rename(root: int, old: bytes, new: bytes, *, replace: bool, rules: int) -> None:
     """EEXIST if the new name is taken, unless it may be replaced."""
-    _checked(lib.sshd_path_rename(root, _path(old), _path(new), replace, walk))
+    _checked(lib.sshd_path_rename(root, _path(old), _path(new), replace, rules))
 
 
-def symlink(root: int, target: bytes, path: bytes, *, walk: bool) -> None:
+def symlink(root: int, target: bytes, path: bytes, *, rules: int) -> None:
     """Stores the target as given; it is confined when the link is used."""
-    _checked(lib.sshd_path_symlink(root, _path(target), _path(path), walk))
+    _checked(lib.sshd_path_symlink(root, _path(target), _path(path), rules))
 
 
-def link(root: int, old: bytes, new: bytes, *, walk: bool) -> None:
+def link(root: int, old: bytes, new: bytes, *, rules: int) -> None:
     """A hard link, to a symbolic link itself."""
-    _checked(lib.sshd_path_link(root, _path(old), _path(new), walk))
+    _checked(lib.sshd_path_link(root, _path(old), _path(new), rules))
 
 
-def readlink(root: int, path: bytes, *, walk: bool) -> bytes:
+def readlink(root: int, path: bytes, *, rules: int) -> bytes:
     """The target as stored; EINVAL if the path is no link."""
     target = _allocate("char[]", _TARGET_SIZE)
-    length = _checked(lib.sshd_path_readlink(root, _path(path), target, _TARGET_SIZE, walk))
+    length = _checked(lib.sshd_path_readlink(root, _path(path), target, _TARGET_SIZE, rules))
     return bytes(ffi.buffer(target, length))
 
 
-def open_directory(root: int, path: bytes, *, walk: bool) -> int:
+def open_directory(root: int, path: bytes, *, rules: int) -> int:
     """A descriptor for read_directory."""
-    return _checked(lib.sshd_directory_open(root, _path(path), walk))
+    return _checked(lib.sshd_directory_open(root, _path(path), rules))
 
 
 def read_directory(root: int, fd: int) -> tuple[list[bytes], Iterator[Stat]]:

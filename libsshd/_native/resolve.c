@@ -17,6 +17,7 @@
 #endif
 #ifndef RESOLVE_IN_ROOT
 #define RESOLVE_NO_MAGICLINKS 0x02
+#define RESOLVE_BENEATH 0x08
 #define RESOLVE_IN_ROOT 0x10
 #endif
 
@@ -48,6 +49,7 @@ struct walk {
     int fd; /* the directory reached */
     int links;
     int steps;
+    int rules;
     uint64_t flags;
     uint32_t mode;
     const char *next;    /* into rest */
@@ -79,7 +81,7 @@ static int walk_up(struct walk *w) {
     int rc;
 
     if (slash == NULL)
-        return 0;
+        return w->rules & SSHD_RULE_BENEATH ? -EXDEV : 0;
     rc = walk_prepend(w, w->done, (size_t)(slash - w->done));
     w->done[0] = '\0';
     walk_arrive(w, w->root);
@@ -110,6 +112,8 @@ static int walk_follow(struct walk *w, const char *name, int error) {
         return -ENAMETOOLONG;
     if (++w->links > LINKS_MAX || walk_at_magic(w))
         return -ELOOP;
+    if (target[0] == '/' && w->rules & SSHD_RULE_BENEATH)
+        return -EXDEV;
     rc = walk_prepend(w, target, (size_t)length);
     if (rc == 0 && target[0] == '/') {
         w->done[0] = '\0';
@@ -169,8 +173,8 @@ static int walk_step(struct walk *w, int *opened) {
     return *w->next ? walk_down(w, name) : walk_open(w, name, opened);
 }
 
-static int resolve_by_walk(int root, const char *path, uint64_t flags, uint32_t mode) {
-    struct walk w = {.root = root, .fd = root, .flags = flags, .mode = mode, .next = path};
+static int resolve_by_walk(int root, const char *path, uint64_t flags, uint32_t mode, int rules) {
+    struct walk w = {.root = root, .fd = root, .rules = rules, .flags = flags, .mode = mode, .next = path};
     int opened = -1;
     int rc = walk_prepend(&w, "", 0);
 
@@ -182,8 +186,9 @@ static int resolve_by_walk(int root, const char *path, uint64_t flags, uint32_t 
 
 /* ---- resolving by the kernel ---- */
 
-static int resolve_by_kernel(int root, const char *path, uint64_t flags, uint32_t mode) {
-    struct how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+static int resolve_by_kernel(int root, const char *path, uint64_t flags, uint32_t mode, int rules) {
+    uint64_t scope = rules & SSHD_RULE_BENEATH ? RESOLVE_BENEATH : RESOLVE_IN_ROOT;
+    struct how how = {.flags = flags | O_CLOEXEC, .resolve = scope | RESOLVE_NO_MAGICLINKS};
     int rc = -EAGAIN;
 
     if (flags & O_CREAT)
@@ -196,25 +201,26 @@ static int resolve_by_kernel(int root, const char *path, uint64_t flags, uint32_
 }
 
 /*
- * Opens `path` below `root` with open(2) flags. The way of the kernel costs 2 us; where it is missing (ENOSYS) or forbidden by
- * a sandbox (EPERM) we walk. A real EPERM comes back from the walk unchanged.
+ * Opens `path` below `root` with open(2) flags. The way of the kernel costs 2 us; where it is missing (ENOSYS), forbidden by
+ * a sandbox (EPERM) or disturbed by renames anywhere on the machine again and again (EAGAIN), we walk. A real EPERM comes
+ * back from the walk unchanged. Both ways call it EXDEV when BENEATH is broken.
  */
-int sshd_path_resolve(int root, const char *path, uint64_t flags, uint32_t mode, int walk) {
+int sshd_path_resolve(int root, const char *path, uint64_t flags, uint32_t mode, int rules) {
     int rc = -ENOSYS;
 
     path += strspn(path, "/");
     if (*path == '\0')
         path = ".";
-    if (!walk)
-        rc = resolve_by_kernel(root, path, flags, mode);
-    if (rc == -ENOSYS || rc == -EPERM)
-        rc = resolve_by_walk(root, path, flags, mode);
-    return rc;
+    if (!(rules & SSHD_RULE_WALK))
+        rc = resolve_by_kernel(root, path, flags, mode, rules);
+    if (rc == -ENOSYS || rc == -EPERM || rc == -EAGAIN)
+        rc = resolve_by_walk(root, path, flags, mode, rules);
+    return rc == -EXDEV ? -EACCES : rc; /* it led out */
 }
 
 /* ---- the parent of a name ---- */
 
-int sshd_leaf_open(sshd_leaf *leaf, int root, const char *path, int at_root, int walk) {
+int sshd_leaf_open(sshd_leaf *leaf, int root, const char *path, int at_root, int rules) {
     char parent[PATH_MAX];
     const char *slash;
     size_t length;
@@ -232,7 +238,7 @@ int sshd_leaf_open(sshd_leaf *leaf, int root, const char *path, int at_root, int
         return -ENAMETOOLONG;
     memcpy(parent, path, length);
     parent[length] = '\0';
-    leaf->parent = sshd_path_resolve(root, parent, O_PATH | O_DIRECTORY, 0, walk);
+    leaf->parent = sshd_path_resolve(root, parent, O_PATH | O_DIRECTORY, 0, rules);
     return leaf->parent < 0 ? leaf->parent : 0;
 }
 

@@ -40,6 +40,10 @@ int64_t sshd_now(void) {
     return now.tv_sec * SSHD_SECOND + now.tv_nsec;
 }
 
+int64_t sshd_seconds(double seconds) {
+    return (int64_t)(seconds * (double)SSHD_SECOND);
+}
+
 size_t sshd_connection_unsent(sshd_connection *c) {
     return (size_t)ssh_socket_buffered_write_bytes(c->session->socket);
 }
@@ -92,6 +96,7 @@ int sshd_connection_receive(sshd_connection *c) {
         c->rx.end += (size_t)n;
         c->bytes_in += (uint64_t)n;
         c->active = sshd_now();
+        sshd_patience_received(c);
         c->rest_at = c->active + SSHD_REST_AFTER;
         c->trimmed = 0;
     } else if (n == 0) {
@@ -120,17 +125,6 @@ void sshd_connection_send_out(sshd_connection *c) {
     c->bytes_out += before - after;
 }
 
-/* Rule: a stall counts from an attempt to send that left something behind, never from the time a request took. */
-static void watch_output(sshd_connection *c) {
-    c->flushed = sshd_now();
-    if (!sshd_connection_owing(c)) {
-        c->owing_since = 0;
-    } else if (c->owing_since == 0 || c->bytes_out != c->owing_mark) {
-        c->owing_since = c->flushed;
-        c->owing_mark = c->bytes_out;
-    }
-}
-
 int sshd_connection_flush(sshd_connection *c) {
     int rc = 0;
 
@@ -140,7 +134,8 @@ int sshd_connection_flush(sshd_connection *c) {
     }
     if (rc == 0)
         sshd_connection_send_out(c);
-    watch_output(c);
+    c->flushed = sshd_now();
+    sshd_patience_sent(c);
     return rc;
 }
 
