@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from errno import EINVAL
+from errno import EACCES, EINVAL
 from typing import NamedTuple, Protocol
 
 from libsshd.wire.messages import Attributes, Entry
@@ -42,8 +42,11 @@ class FileSystem(Protocol):
     def open(self, path: bytes, flags: int, permissions: int | None) -> int:
         """A descriptor of a regular file; `flags` are OpenFlags bits."""
 
-    def opendir(self, path: bytes) -> Directory:
-        """Fails here, not at the first read, if there is no such directory."""
+    def opendir(self, path: bytes, *, clock: bool = True) -> Directory:
+        """Fails here, not at the first read, if there is no such directory.
+
+        clock: long names show the time of recent changes, else always the year (documented: UnixStyleDateFormat).
+        """
 
     def stat(self, path: bytes) -> Attributes:
         """Follows links."""
@@ -112,3 +115,17 @@ def normalise(path: bytes, start: bytes = b"/") -> bytes:
         elif part not in (b"", b"."):
             parts.append(part)
     return b"/" + b"/".join(parts)
+
+
+def below(path: bytes, home: bytes) -> bytes:
+    """What follows `home` in `path`, itself a path: b"/" for `home`. Both are normalised; compares whole components.
+
+    Raises PermissionError (EACCES) for a path that is not `home` and not below it, whether it exists or not.
+    """
+    if path == home:
+        return b"/"
+    if home == b"/":
+        return path
+    if not path.startswith(home + b"/"):
+        raise OSError(EACCES, os.strerror(EACCES))
+    return path[len(home) :]

@@ -18,6 +18,7 @@ from libsshd.wire.messages import Attributes, Entry
 Stat = tuple[int, ...]
 """As in libsshd._native.path."""
 
+_MODE_BITS = 0o177777
 _HALF_YEAR = 365 * 24 * 3600 // 2
 _DATES_KEPT = 4096
 _MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
@@ -32,6 +33,8 @@ _FILE_TYPES = {
     0o060000: FileType.BLOCK_DEVICE,
     0o010000: FileType.FIFO,
 }
+
+_TYPE_BITS = {file_type: bits for bits, file_type in _FILE_TYPES.items()}
 
 
 class Kind(NamedTuple):
@@ -69,13 +72,16 @@ def kind_of(mode: int, links: int, uid: int, gid: int) -> Kind:
     return Kind(_FILE_TYPES.get(S_IFMT(mode), FileType.SPECIAL), owner, group, line)
 
 
-def date(mtime: int, now: float) -> bytes:
-    """Twelve bytes of local time as `ls` has them: the clock for the last half year, the year for all else."""
+def date(mtime: int, now: float, *, clock: bool = True) -> bytes:
+    """Twelve bytes of local time as `ls` has them: the clock for the last half year, the year for all else.
+
+    Without `clock` the year for all (documented: UnixStyleDateFormat).
+    """
     try:
         year, month, day, hour, minute = time.localtime(mtime)[:5]
     except (OverflowError, OSError, ValueError):
         return _NO_DATE
-    if 0 <= now - mtime < _HALF_YEAR:
+    if clock and 0 <= now - mtime < _HALF_YEAR:
         return b"%b %2d %02d:%02d" % (_MONTHS[month - 1], day, hour, minute)
     return b"%b %2d %5d" % (_MONTHS[month - 1], day, year)
 
@@ -96,11 +102,43 @@ def _attributes(stat: Stat, kind: Kind) -> Attributes:
     # fmt: on
 
 
-class Listing:
-    """Turns one directory's objects into entries; `now` tells recent dates from old ones."""
+def longname(name: bytes, attributes: Attributes, now: float, *, clock: bool = True) -> bytes:
+    """A line of `ls -l` for an object that the kernel knows nothing of; `now` and `clock` as in `date`.
 
-    def __init__(self, now: float) -> None:
+    Owner and group are the texts given, else the numbers. What is unknown is "?", as `ls` shows it; a newline too.
+    """
+    a = attributes
+    line = b"%b %4b %-8b %-8b %8b %b %b" % (
+        _rights(a),
+        _number(a.link_count),
+        a.owner or _number(a.uid),
+        a.group or _number(a.gid),
+        _number(a.size),
+        _NO_DATE if a.mtime is None else date(a.mtime, now, clock=clock),
+        name,
+    )
+    return line.replace(b"\n", b"?")
+
+
+def _number(value: int | None) -> bytes:
+    return b"?" if value is None else b"%d" % value
+
+
+def _rights(a: Attributes) -> bytes:
+    """Ten letters; the type is that of the mode, or else the file type."""
+    mode = (a.permissions or 0) & _MODE_BITS
+    if not S_IFMT(mode):
+        mode |= _TYPE_BITS.get(a.file_type, 0)
+    text = filemode(mode).encode()
+    return text if a.permissions is not None else text[:1] + b"?" * 9
+
+
+class Listing:
+    """Turns one directory's objects into entries; `now` and `clock` as in `date`."""
+
+    def __init__(self, now: float, *, clock: bool = True) -> None:
         self._now = now
+        self._clock = clock
         self._dates: dict[int, bytes] = {}
 
     def entries(self, names: Iterable[bytes], stats: Iterable[Stat]) -> list[Entry]:
@@ -125,5 +163,5 @@ class Listing:
     def _date(self, mtime: int) -> bytes:
         if len(self._dates) == _DATES_KEPT:
             self._dates.clear()
-        text = self._dates[mtime // 60] = date(mtime, self._now)
+        text = self._dates[mtime // 60] = date(mtime, self._now, clock=self._clock)
         return text

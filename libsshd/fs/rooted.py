@@ -1,7 +1,8 @@
 """A directory of this machine as a file system; nothing outside it can be reached or told from missing.
 
 The kernel resolves every path below one descriptor (path.c), so neither the text of a path nor a link nor a rename in
-mid-way leads out. A link's target is resolved inside the root, as under chroot.
+mid-way leads out. A link's target is resolved inside the root, as under chroot. For one user, a directory below the
+root can become a root of its own (`beneath`), or the only part of the tree that may be used (`restricted_to`).
 """
 
 import os
@@ -10,16 +11,19 @@ from errno import EINVAL, EROFS
 from functools import cache
 from types import TracebackType
 from typing import Self
+from weakref import finalize
 
 from libsshd._native import path as native
 from libsshd.constants import OpenFlags
 from libsshd.fs.base import NativeFiles, normalise
 from libsshd.fs.listing import Listing, attributes_of
+from libsshd.fs.restricted import RestrictedFileSystem
 from libsshd.wire.messages import Attributes, Entry
 
 _MODE_BITS = 0o7777
 _FILE_MODE = 0o666
 _DIRECTORY_MODE = 0o777
+_ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 # Plain integers: testing IntFlag members costs more than opening the file.
 _READ, _WRITE, _APPEND = int(OpenFlags.READ), int(OpenFlags.WRITE), int(OpenFlags.APPEND)
@@ -79,16 +83,16 @@ def _change(a: Attributes) -> native.Change:
 class RootedDirectory:
     """An open directory. Entries that vanish while they are read are left out."""
 
-    def __init__(self, root: int, fd: int) -> None:
-        self._root = root
+    def __init__(self, fs: "RootedFileSystem", fd: int, *, clock: bool) -> None:
+        self._fs = fs  # whose root must stay open as long as ".." is compared with it
         self._fd = fd
-        self._listing = Listing(time.time())
+        self._listing = Listing(time.time(), clock=clock)
         self._waiting: list[Entry] = []
 
     def read(self, limit: int) -> list[Entry]:
         """At most `limit` further entries, [] at the end."""
         if not self._waiting:
-            names, stats = native.read_directory(self._root, self.fileno())
+            names, stats = native.read_directory(self._fs.fileno(), self.fileno())
             self._waiting = self._listing.entries(names, stats)
         result, self._waiting = self._waiting[:limit], self._waiting[limit:]
         return result
@@ -108,18 +112,51 @@ class RootedFileSystem:
     read_only denies with EROFS whatever would change something, whatever its name or flags. walk resolves paths
     without openat2 even where the kernel has it. Raises FileNotFoundError, NotADirectoryError or another OSError
     about `root`.
+
+    The root's descriptor is closed once: by `close`, or when the last reference is dropped.
     """
 
     def __init__(self, root: str | bytes, *, read_only: bool = False, walk: bool = False) -> None:
+        self._own(os.open(root, _ROOT_FLAGS), native.WALK if walk else 0, read_only=read_only)
+
+    def _own(self, root: int, rules: int, *, read_only: bool) -> None:
+        self._root = root
+        self._rules = rules
         self._read_only = read_only
-        self._walk = walk
-        self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._closing = finalize(self, os.close, root)
+        self._closing.atexit = False  # threads may still serve then
+
+    def _at(self, path: bytes, rules: int) -> "RootedFileSystem":
+        fs = RootedFileSystem.__new__(RootedFileSystem)
+        fs._own(native.resolve(self._root, path, _ROOT_FLAGS, rules=self._rules), rules, read_only=self._read_only)
+        return fs
+
+    def beneath(self, path: bytes) -> "RootedFileSystem":
+        """The directory `path` as a root of its own, independent of this one; links are resolved inside it.
+
+        Raises FileNotFoundError, NotADirectoryError or another OSError about `path` (documented: UserRootDirectory).
+        """
+        return self._at(path, self._rules)
+
+    def restricted_to(self, home: bytes) -> "RootedFileSystem | RestrictedFileSystem":
+        """The same paths, but only the directory `home` and what is below it may be used; b"/" narrows nothing.
+
+        Independent of this one. What a link leads to counts, not what it is called: see RestrictedFileSystem. Raises
+        OSError as `beneath` does (documented: RestrictUserToHomeDir).
+        """
+        home = normalise(home)
+        if home == b"/":
+            return self.beneath(home)
+        return RestrictedFileSystem(self._at(home, self._rules | native.BENEATH), home)
+
+    def fileno(self) -> int:
+        """The root's descriptor, -1 when closed; owned by this object."""
+        return self._root
 
     def close(self) -> None:
         """To be called when no thread uses it any more; what is opened through it stays open."""
-        root, self._root = self._root, -1
-        if root >= 0:
-            os.close(root)
+        self._root = -1
+        self._closing()
 
     def __enter__(self) -> Self:
         return self
@@ -134,34 +171,34 @@ class RootedFileSystem:
             raise _error(EROFS)
 
     def native_files(self, *, read_only: bool = False) -> NativeFiles:
-        return NativeFiles(self._root, self._walk, _native_flags(self._read_only or read_only))
+        return NativeFiles(self._root, bool(self._rules & native.WALK), _native_flags(self._read_only or read_only))
 
     def open(self, path: bytes, flags: int, permissions: int | None) -> int:
         if flags & _CHANGING:
             self._writing()
         return native.open_file(
-            self._root, path, _open_flags(flags & 0x3F), _mode(permissions, _FILE_MODE), walk=self._walk
+            self._root, path, _open_flags(flags & 0x3F), _mode(permissions, _FILE_MODE), rules=self._rules
         )
 
-    def opendir(self, path: bytes) -> RootedDirectory:
-        return RootedDirectory(self._root, native.open_directory(self._root, path, walk=self._walk))
+    def opendir(self, path: bytes, *, clock: bool = True) -> RootedDirectory:
+        return RootedDirectory(self, native.open_directory(self._root, path, rules=self._rules), clock=clock)
 
     def stat(self, path: bytes) -> Attributes:
-        return attributes_of(native.stat(self._root, path, follow=True, walk=self._walk))
+        return attributes_of(native.stat(self._root, path, follow=True, rules=self._rules))
 
     def lstat(self, path: bytes) -> Attributes:
-        return attributes_of(native.stat(self._root, path, follow=False, walk=self._walk))
+        return attributes_of(native.stat(self._root, path, follow=False, rules=self._rules))
 
     def fstat(self, fd: int) -> Attributes:
         return attributes_of(native.file_stat(fd))
 
     def setstat(self, path: bytes, attributes: Attributes) -> None:
         self._writing()
-        _change(attributes).apply(self._root, path, follow=True, walk=self._walk)
+        _change(attributes).apply(self._root, path, follow=True, rules=self._rules)
 
     def lsetstat(self, path: bytes, attributes: Attributes) -> None:
         self._writing()
-        _change(attributes).apply(self._root, path, follow=False, walk=self._walk)
+        _change(attributes).apply(self._root, path, follow=False, rules=self._rules)
 
     def fsetstat(self, fd: int, attributes: Attributes) -> None:
         self._writing()
@@ -169,36 +206,36 @@ class RootedFileSystem:
 
     def mkdir(self, path: bytes, permissions: int | None) -> None:
         self._writing()
-        native.mkdir(self._root, path, _mode(permissions, _DIRECTORY_MODE), walk=self._walk)
+        native.mkdir(self._root, path, _mode(permissions, _DIRECTORY_MODE), rules=self._rules)
 
     def rmdir(self, path: bytes) -> None:
         self._writing()
-        native.rmdir(self._root, path, walk=self._walk)
+        native.rmdir(self._root, path, rules=self._rules)
 
     def remove(self, path: bytes) -> None:
         self._writing()
-        native.remove(self._root, path, walk=self._walk)
+        native.remove(self._root, path, rules=self._rules)
 
     def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:
         self._writing()
-        native.rename(self._root, old, new, replace=overwrite, walk=self._walk)
+        native.rename(self._root, old, new, replace=overwrite, rules=self._rules)
 
     def symlink(self, target: bytes, link: bytes) -> None:
         self._writing()
-        native.symlink(self._root, target, link, walk=self._walk)
+        native.symlink(self._root, target, link, rules=self._rules)
 
     def readlink(self, path: bytes) -> bytes:
-        return native.readlink(self._root, path, walk=self._walk)
+        return native.readlink(self._root, path, rules=self._rules)
 
     def link(self, old: bytes, new: bytes) -> None:
         self._writing()
-        native.link(self._root, old, new, walk=self._walk)
+        native.link(self._root, old, new, rules=self._rules)
 
     def realpath(self, path: bytes) -> bytes:
         return normalise(path)
 
     def statvfs(self, path: bytes) -> os.statvfs_result:
-        fd = native.resolve(self._root, path, os.O_PATH, walk=self._walk)
+        fd = native.resolve(self._root, path, os.O_PATH, rules=self._rules)
         try:
             return os.statvfs(fd)
         finally:

@@ -4,10 +4,12 @@ All replies begin with their uint32 length, ready to be sent; packets to decode 
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TypeAlias
 
 from libsshd.constants import Packet
 from libsshd.wire.buffer import Malformed, Reader, string, u8, u32
+from libsshd.wire.codepage import UTF_8, TranslatedV3, Translation
 from libsshd.wire.v3 import V3
 
 Codec: TypeAlias = V3
@@ -16,12 +18,22 @@ Codec: TypeAlias = V3
 _CODECS: dict[int, Codec] = {codec.version: codec for codec in (V3(),)}
 
 
-def codec_for(version: int) -> Codec:
-    """The codec of a negotiated version; raises ValueError for a version that is not spoken here."""
+def codec_for(version: int, translation: Translation | None = None) -> Codec:
+    """The codec of a negotiated version; raises ValueError for a version that is not spoken here.
+
+    `translation` matters in version 3 alone, the only one whose names are not UTF-8 by definition.
+    """
+    if translation is not None and version == V3.version and translation.code_page != UTF_8:
+        return _translated(translation.code_page)
     try:
         return _CODECS[version]
     except KeyError:
         raise ValueError(f"SFTP version {version} is not supported") from None
+
+
+@cache
+def _translated(code_page: int) -> Codec:
+    return TranslatedV3(Translation(code_page))
 
 
 def decode_init(payload: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:

@@ -78,6 +78,8 @@ class V3:
     version: ClassVar[int] = 3
     last_status: ClassVar[int] = Status.OP_UNSUPPORTED
     extensions: ClassVar[tuple[Extension, ...]] = (*EXTENSIONS, SYMLINK_ORDER)
+    native_open: ClassVar[bool] = True
+    """C may answer OPEN and CLOSE by itself: they have version 3's layout, and names are those of the file system."""
 
     def requests(self) -> dict[int, Decoder]:
         """Every request of this version: fields in the order of the draft, section 6."""

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from libsshd.constants import FileType
-from libsshd.fs.listing import Listing, Stat, attributes_of, date, group_name, kind_of, owner_name
+from libsshd.fs.listing import Listing, Stat, attributes_of, date, group_name, kind_of, longname, owner_name
+from libsshd.wire.messages import Attributes
 
 NO_USER = 3_999_999_999
 NOW = 1_700_000_000  # 2023-11-14 22:13:20 UTC
@@ -91,6 +92,15 @@ def test_dates_within_half_a_year_have_the_clock_and_others_the_year(mtime: int,
     assert date(mtime, NOW) == expected
 
 
+@pytest.mark.parametrize(
+    ("mtime", "expected"), [(NOW, b"Nov 14  2023"), (NOW - 60, b"Nov 14  2023"), (0, b"Jan  1  1970")]
+)
+def test_without_the_clock_every_date_has_the_year(mtime: int, expected: bytes) -> None:
+    assert date(mtime, NOW, clock=False) == expected
+    [entry] = Listing(NOW, clock=False).entries([b"n"], [stat_of(mtime=mtime)])
+    assert entry.longname[-14:] == expected + b" n"
+
+
 def test_dates_are_local_and_months_english_whatever_the_locale(zone: Callable[[str], None]) -> None:
     zone("XXX-5:30")
     assert date(NOW, NOW) == b"Nov 15 03:43"
@@ -113,3 +123,35 @@ def test_owners_have_names_where_the_system_knows_them() -> None:
 
 def test_short_owners_fill_their_columns() -> None:
     assert kind_of(0o100644, 1, 0, 0).line == b"-rw-r--r--    1 root     root    "
+
+
+@pytest.mark.parametrize(
+    ("attributes", "line"),
+    [
+        (
+            Attributes(12, 1, 2, 0o100644, NOW, NOW, owner=b"ann", group=b"staff", link_count=3),
+            b"-rw-r--r--    3 ann      staff          12 Nov 14 22:13 n",
+        ),
+        (Attributes(0, 1, 2, 0o040755, 0, 0), b"drwxr-xr-x    ? 1        2               0 Jan  1  1970 n"),
+        (
+            Attributes(permissions=0o750, file_type=FileType.DIRECTORY, size=2**63),
+            b"drwxr-x---    ? ?        ?        9223372036854775808            ? n",
+        ),
+        (Attributes(file_type=FileType.SYMLINK), b"l?????????    ? ?        ?               ?            ? n"),
+        (Attributes(), b"??????????    ? ?        ?               ?            ? n"),
+        (Attributes(permissions=2**32 - 1), b"?rwsrwsrwt    ? ?        ?               ?            ? n"),
+        (
+            Attributes(owner=b"two\nlines", group=b"", uid=1, gid=2, mtime=2**62),
+            b"??????????    ? two?lines 2               ?            ? n",
+        ),
+    ],
+)
+def test_what_no_kernel_knows_has_a_line_too(attributes: Attributes, line: bytes) -> None:
+    assert longname(b"n", attributes, NOW) == line
+
+
+def test_a_line_from_attributes_is_that_of_the_stat_they_came_from() -> None:
+    stat = stat_of(0o100640, size=5, links=2, uid=0)
+    for clock in (False, True):
+        [entry] = Listing(NOW, clock=clock).entries([b"a\nb"], [stat])
+        assert longname(b"a\nb", attributes_of(stat), NOW, clock=clock) == entry.longname

@@ -1,0 +1,91 @@
+"""No file system at all: what lies between the events when there is no root directory.
+
+What has an event succeeds and does nothing, for the handlers have done it; what has none is not supported.
+"""
+
+import os
+from errno import EOPNOTSUPP
+from typing import NoReturn
+
+from libsshd.constants import Status
+from libsshd.errors import StatusError
+from libsshd.fs.base import NativeFiles, normalise
+from libsshd.wire.messages import Attributes, Entry
+
+
+class HandledDirectory:
+    """A directory whose names, if any, a handler gives."""
+
+    def read(self, limit: int) -> list[Entry]:
+        return []
+
+    def fileno(self) -> int:
+        return -1
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def _unsupported() -> NoReturn:
+    raise StatusError(Status.OP_UNSUPPORTED, os.strerror(EOPNOTSUPP))
+
+
+class HandledFileSystem:
+    """Implements FileSystem. Descriptors are -1: the files behind them are the handlers' own."""
+
+    def native_files(self, *, read_only: bool) -> NativeFiles | None:
+        return None
+
+    def open(self, path: bytes, flags: int, permissions: int | None) -> int:
+        return -1
+
+    def opendir(self, path: bytes, *, clock: bool = True) -> HandledDirectory:
+        return HandledDirectory()
+
+    def stat(self, path: bytes) -> Attributes:
+        return Attributes()
+
+    def lstat(self, path: bytes) -> Attributes:
+        return Attributes()
+
+    def fstat(self, fd: int) -> Attributes:
+        return Attributes()
+
+    def setstat(self, path: bytes, attributes: Attributes) -> None:
+        """Done by SetAttributes."""
+
+    def lsetstat(self, path: bytes, attributes: Attributes) -> None:
+        """Done by SetAttributes."""
+
+    def fsetstat(self, fd: int, attributes: Attributes) -> None:
+        """Done by SetAttributes."""
+
+    def mkdir(self, path: bytes, permissions: int | None) -> None:
+        """Done by DirCreate."""
+
+    def rmdir(self, path: bytes) -> None:
+        """Done by DirRemove."""
+
+    def remove(self, path: bytes) -> None:
+        """Done by FileRemove."""
+
+    def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:
+        """Done by FileRename."""
+
+    def symlink(self, target: bytes, link: bytes) -> None:
+        """Done by LinkCreate."""
+
+    def link(self, old: bytes, new: bytes) -> None:
+        """Done by LinkCreate."""
+
+    def readlink(self, path: bytes) -> bytes:
+        return b""
+
+    def realpath(self, path: bytes) -> bytes:
+        return normalise(path)
+
+    def statvfs(self, path: bytes) -> os.statvfs_result:
+        _unsupported()
+
+    def fstatvfs(self, fd: int) -> os.statvfs_result:
+        _unsupported()
