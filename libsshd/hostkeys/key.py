@@ -1,6 +1,7 @@
-"""Host keys: read from files, made, saved and shown."""
+"""Host keys: read from files and texts, made, saved and shown."""
 
 import base64
+import errno
 import hashlib
 import os
 import stat
@@ -8,8 +9,16 @@ from pathlib import Path
 
 from libsshd._native import Key
 
-_KEY_FILE_MAX = 64 * 1024
+KEY_SIZE_MAX = 64 * 1024
+"""Most bytes that a single key is written in."""
+
 _TYPES = {"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": "ssh-rsa"}
+_REASONS = {
+    errno.ENOKEY: "is encrypted; give its password",
+    errno.EKEYREJECTED: "does not open with this password, or is damaged",
+    errno.ENOTSUP: "is encrypted in a way that cannot be read; use: ssh-keygen -p -Z aes256-ctr -f FILE",
+}
+_NO_KEY = "is no private RSA, ECDSA (P-256, P-384 or P-521) or Ed25519 key in OpenSSH or PEM format"
 
 
 class HostKey:
@@ -19,24 +28,40 @@ class HostKey:
         self._key = key
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> "HostKey":
-        """Reads a key that only we can read (OpenSSH or PEM, not encrypted).
+    def from_file(cls, path: str | os.PathLike[str], passphrase: str | None = None) -> "HostKey":
+        """Reads a key that only we can read (OpenSSH or PEM).
 
         Raises:
             OSError: it cannot be read.
-            ValueError: it belongs to somebody else, others can read it, or it is no usable key.
+            ValueError: it belongs to somebody else, others can read it, it is no usable key, or the passphrase
+                is missing or another one.
         """
-        with open(path, "rb", opener=_open_at_once) as file:
+        with open(path, "rb", opener=open_at_once) as file:
             _check_private(file.fileno(), path)
-            content = file.read(_KEY_FILE_MAX + 1)
-        if len(content) > _KEY_FILE_MAX:
+            content = file.read(KEY_SIZE_MAX + 1)
+        if len(content) > KEY_SIZE_MAX:
             raise ValueError(f"the host key {os.fspath(path)} is too large to be a key")
         try:
-            return cls(Key.parse(content.decode("ascii")))
-        except (OSError, UnicodeDecodeError):
-            raise ValueError(
-                f"the host key {os.fspath(path)} is not an unencrypted private key in OpenSSH or PEM format"
-            ) from None
+            return cls(Key.parse(content.decode("ascii"), passphrase))
+        except UnicodeDecodeError:
+            reason = _NO_KEY
+        except OSError as error:
+            reason = why(error)
+        if passphrase is None:
+            reason = "is not an unencrypted private key in OpenSSH or PEM format"
+        raise ValueError(f"the host key {os.fspath(path)} {reason}")
+
+    @classmethod
+    def from_text(cls, text: str, passphrase: str | None = None) -> "HostKey":
+        """Reads a key from what its file would hold (OpenSSH or PEM).
+
+        Raises:
+            ValueError: it is no usable key, or the passphrase is missing or another one.
+        """
+        try:
+            return cls(Key.parse(text, passphrase))
+        except OSError as error:
+            raise ValueError(f"the host key {why(error)}") from None
 
     @classmethod
     def generate(cls, key_type: str = "ed25519") -> "HostKey":
@@ -84,7 +109,13 @@ class HostKey:
         return f"{self.type} {base64.b64encode(self._key.public_blob).decode()}"
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def why(error: OSError) -> str:
+    """The rest of a sentence that begins with the key: why Key.parse could not read it."""
+    return _REASONS.get(error.errno or 0, _NO_KEY)
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """An opener for open() that neither waits nor hands the descriptor on."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us
 
 

@@ -70,6 +70,35 @@ def test_an_encrypted_key_is_refused_without_asking(tmp_path: Path) -> None:
         HostKey.from_file(path)
 
 
+@pytest.mark.parametrize("options", [["-t", "ed25519"], ["-t", "rsa", "-m", "PEM"], ["-t", "ecdsa", "-m", "PKCS8"]])
+def test_an_encrypted_key_opens_with_its_passphrase_alone(tmp_path: Path, options: list[str]) -> None:
+    path = tmp_path / "key"
+    keygen("-q", "-N", "secret", "-f", str(path), *options)
+    text = path.read_text()
+    assert HostKey.from_file(path, "secret").fingerprint in keygen("-lf", str(path) + ".pub")
+    assert HostKey.from_text(text, "secret").public_line in Path(f"{path}.pub").read_text()
+    for passphrase, said in {None: "is encrypted; give its password", "other": "does not open with this"}.items():
+        with pytest.raises(ValueError, match=said):
+            HostKey.from_text(text, passphrase)
+    with pytest.raises(ValueError, match=f"the host key {path} does not open with this password"):
+        HostKey.from_file(path, "other")
+
+
+def test_a_key_that_is_not_encrypted_needs_no_passphrase_and_takes_any(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    key = HostKey.generate()
+    key.save(path)
+    assert HostKey.from_text(path.read_text()).fingerprint == key.fingerprint
+    assert HostKey.from_text(path.read_text(), "any").fingerprint == key.fingerprint
+    assert HostKey.from_file(path, "any").fingerprint == key.fingerprint
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "\ud800", "\0", "-----BEGIN OPENSSH PRIVATE KEY\n"])
+def test_text_that_is_no_key_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="the host key is no private RSA"):
+        HostKey.from_text(text)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"nonsense", b"\xff\xfe", b"x" * 70000, b"-----BEGIN OPENSSH PRIVATE KEY-----\n"]
 )
