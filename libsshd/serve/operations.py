@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from errno import EFBIG, EIO, ENAMETOOLONG
+from errno import EFBIG, EINVAL, EIO, ENAMETOOLONG
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ DATA_MAX = PACKET_MAX - 1024
 NAMES_MAX = 32 * 1024
 """Bytes of one NAME reply: every client takes packets of 34,000 bytes (draft-02, section 3)."""
 _BATCH = 128
+_UNLIMITED = 1 << 31
 _PATH_MAX = 4096
 _FILE_END = 2**63
 """No file reaches so far: what lies there is behind its end for READ, too big for WRITE."""
@@ -42,7 +43,8 @@ _NAMED = int(OpenFlags.READ | OpenFlags.EXCL) | _CHANGES
 class OpenFile:
     """A file behind a handle; READ and WRITE on it are mostly served in C.
 
-    `access` are HandleAccess bits; bytes and the first errno of a WRITE count what Python served itself.
+    `access` are HandleAccess bits; bytes and the first errno of a WRITE count what Python served itself. A file that
+    only handlers know has `fd` -1.
     """
 
     path: bytes
@@ -57,7 +59,8 @@ class OpenFile:
         return self.fd
 
     def close(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 @dataclass(slots=True)
@@ -76,16 +79,39 @@ class OpenDirectory:
         self.directory.close()
 
 
+def _descriptor(opened: OpenFile | OpenDirectory) -> int:
+    """Raises StatusError for what only handlers know, where there is no handler."""
+    fd = opened.fileno()
+    if fd < 0:
+        raise StatusError(Status.OP_UNSUPPORTED)
+    return fd
+
+
 # --- files ---
 
 
 def open_file(session: "Session", r: m.Open) -> bytes:
     path = session.path(r.path)
     session.reserve_handle()
-    fd = session.fs.open(path, r.flags, r.attributes.permissions)
-    handle = session.add(OpenFile(path, fd, _access(r.flags & _NAMED), time.monotonic()))
-    session.journal(logging.INFO, "open", "file opened", path=path, flags=_flag_names(r.flags & _NAMED))
+    file = opened_file(path, r.flags, session.fs.open(path, r.flags, r.attributes.permissions))
+    handle = session.add(file, session.next_handle())
+    journal_open(session, path, r.flags)
     return session.codec.handle(r.request_id, handle)
+
+
+def check_flags(flags: int) -> None:
+    """Raises OSError for a file to be emptied that is not to be written: no handler should have to think of it."""
+    if flags & OpenFlags.TRUNC and not flags & OpenFlags.WRITE:
+        raise OSError(EINVAL, os.strerror(EINVAL))
+
+
+def opened_file(path: bytes, flags: int, fd: int) -> OpenFile:
+    """What stands behind the handle of a file opened with SSH_FXF flags."""
+    return OpenFile(path, fd, _access(flags & _NAMED), time.monotonic())
+
+
+def journal_open(session: "Session", path: bytes, flags: int) -> None:
+    session.journal.record(logging.INFO, "open", "file opened", path=path, flags=_flag_names(flags & _NAMED))
 
 
 def close(session: "Session", r: m.Close) -> bytes:
@@ -94,40 +120,58 @@ def close(session: "Session", r: m.Close) -> bytes:
 
 
 def read(session: "Session", r: m.Read) -> bytes:
-    file = session.file(r.handle)
-    if not file.access & _CAN_READ:
-        raise StatusError(Status.PERMISSION_DENIED, "The file is not open for reading")
-    length = min(r.length, DATA_MAX)
-    data = os.pread(file.fd, length, r.offset) if r.offset + length < _FILE_END else b""
-    file.bytes_read += len(data)
+    data = read_bytes(session.file(r.handle), min(r.length, DATA_MAX), r.offset)
     if not data:
         return session.codec.status(r.request_id, Status.EOF)
     return session.codec.data(r.request_id, data)
 
 
-def write(session: "Session", r: m.Write) -> bytes:
-    file = session.file(r.handle)
+def check_readable(file: OpenFile) -> None:
+    """Raises StatusError for a file that was opened for something else."""
+    if not file.access & _CAN_READ:
+        raise StatusError(Status.PERMISSION_DENIED, "The file is not open for reading")
+
+
+def check_writable(file: OpenFile) -> None:
+    """Raises StatusError for a file that was opened for something else."""
     if not file.access & _CAN_WRITE:
         raise StatusError(Status.PERMISSION_DENIED, "The file is not open for writing")
-    view = memoryview(r.data)
-    offset = r.offset
+
+
+def read_bytes(file: OpenFile, length: int, offset: int) -> bytes:
+    """b"" at the end of the file. Raises StatusError, OSError."""
+    check_readable(file)
+    data = os.pread(_descriptor(file), length, offset) if offset + length < _FILE_END else b""
+    file.bytes_read += len(data)
+    return data
+
+
+def write(session: "Session", r: m.Write) -> bytes:
+    write_bytes(session.file(r.handle), r.data, r.offset)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def write_bytes(file: OpenFile, data: bytes, offset: int) -> None:
+    """Writes all of it; the first errno stays with the file for its CLOSE. Raises StatusError, OSError."""
+    check_writable(file)
+    fd = _descriptor(file)
+    view = memoryview(data)
     try:
         if offset + len(view) >= _FILE_END:
             raise OSError(EFBIG, os.strerror(EFBIG))
         while view:
-            count = os.pwrite(file.fd, view, offset)
+            count = os.pwrite(fd, view, offset)
             view, offset = view[count:], offset + count
             file.bytes_written += count
     except OSError as error:
         file.error = file.error or error.errno or EIO
         raise
-    return session.codec.status(r.request_id, Status.OK)
 
 
 def fsync(session: "Session", r: m.Fsync) -> bytes:
-    file = session.file(r.handle)
+    fd = _descriptor(session.file(r.handle))
     session.flush()
-    os.fsync(file.fd)
+    os.fsync(fd)
     return session.codec.status(r.request_id, Status.OK)
 
 
@@ -154,7 +198,7 @@ def lstat(session: "Session", r: m.Lstat) -> bytes:
 
 
 def fstat(session: "Session", r: m.Fstat) -> bytes:
-    return session.codec.attrs(r.request_id, session.fs.fstat(session.opened(r.handle).fileno()))
+    return session.codec.attrs(r.request_id, session.fs.fstat(_descriptor(session.opened(r.handle))))
 
 
 def setstat(session: "Session", r: m.Setstat) -> bytes:
@@ -168,7 +212,7 @@ def lsetstat(session: "Session", r: m.Lsetstat) -> bytes:
 
 
 def fsetstat(session: "Session", r: m.Fsetstat) -> bytes:
-    session.fs.fsetstat(session.opened(r.handle).fileno(), r.attributes)
+    session.fs.fsetstat(_descriptor(session.opened(r.handle)), r.attributes)
     return session.codec.status(r.request_id, Status.OK)
 
 
@@ -178,7 +222,7 @@ def statvfs(session: "Session", r: m.Statvfs) -> bytes:
 
 
 def fstatvfs(session: "Session", r: m.Fstatvfs) -> bytes:
-    volume = session.fs.fstatvfs(session.opened(r.handle).fileno())
+    volume = session.fs.fstatvfs(_descriptor(session.opened(r.handle)))
     return session.codec.extended_reply(r.request_id, statvfs_reply(volume))
 
 
@@ -188,22 +232,28 @@ def fstatvfs(session: "Session", r: m.Fstatvfs) -> bytes:
 def opendir(session: "Session", r: m.Opendir) -> bytes:
     path = session.path(r.path)
     session.reserve_handle()
-    handle = session.add(OpenDirectory(path, session.fs.opendir(path), []))
+    handle = session.add(OpenDirectory(path, open_directory(session, path), []), session.next_handle())
     return session.codec.handle(r.request_id, handle)
+
+
+def open_directory(session: "Session", path: bytes) -> Directory:
+    """Its listing lines in the style that is set."""
+    return session.fs.opendir(path, clock=session.context.settings.unix_style_date_format)
 
 
 def readdir(session: "Session", r: m.Readdir) -> bytes:
     """Fills one reply; entries that are left over wait for the next."""
     opened = session.directory(r.handle)
     entries, opened.pending = opened.pending, []
+    most = session.handlers.values.dir_list_buffer_size or _UNLIMITED
     size = sum(map(len, entries))
-    while size < NAMES_MAX:
-        batch = [session.codec.entry(entry) for entry in opened.directory.read(_BATCH)]
+    while size < NAMES_MAX and len(entries) < most:
+        batch = [session.codec.entry(entry) for entry in opened.directory.read(min(_BATCH, most - len(entries)))]
         if not batch:
             break
         entries += batch
         size += sum(map(len, batch))
-    while size > NAMES_MAX and len(entries) > 1:
+    while (size > NAMES_MAX and len(entries) > 1) or len(entries) > most:
         size -= len(entries[-1])
         opened.pending.append(entries.pop())
     opened.pending.reverse()
@@ -226,10 +276,16 @@ def rmdir(session: "Session", r: m.Rmdir) -> bytes:
 
 
 def realpath(session: "Session", r: m.Realpath) -> bytes:
+    path = resolve(session, r)
+    return session.codec.name(r.request_id, [m.Entry(path, path, m.Attributes())])
+
+
+def resolve(session: "Session", r: m.Realpath) -> bytes:
+    """The canonical path. Raises OSError."""
     path = session.fs.realpath(session.path(r.path))
     if len(path) > _PATH_MAX:
         raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG))
-    return session.codec.name(r.request_id, [m.Entry(path, path, m.Attributes())])
+    return path
 
 
 def readlink(session: "Session", r: m.Readlink) -> bytes:
@@ -238,11 +294,16 @@ def readlink(session: "Session", r: m.Readlink) -> bytes:
 
 
 def symlink(session: "Session", r: m.Symlink) -> bytes:
-    target, link = r.target_path, r.link_path
-    if session.context.drafted_symlinks:
-        target, link = link, target
+    target, link = symlink_order(session, r)
     session.fs.symlink(target, session.path(link))
     return session.codec.status(r.request_id, Status.OK)
+
+
+def symlink_order(session: "Session", r: m.Symlink) -> tuple[bytes, bytes]:
+    """Target and link, whichever of the two orders the client sends them in."""
+    if session.context.drafted_symlinks:
+        return r.link_path, r.target_path
+    return r.target_path, r.link_path
 
 
 def hardlink(session: "Session", r: m.Hardlink) -> bytes:
@@ -258,6 +319,11 @@ def limits(session: "Session", r: m.Limits) -> bytes:
         open_handles=session.context.settings.max_handles_per_channel,
     )
     return session.codec.extended_reply(r.request_id, reply)
+
+
+def extended(_: "Session", __: m.Extended) -> bytes:
+    """What only a handler can know."""
+    raise StatusError(Status.OP_UNSUPPORTED)
 
 
 # --- the table ---
@@ -322,4 +388,5 @@ OPERATIONS: dict[type, Operation] = {
     m.Fsync: Operation("fsync", fsync, _always),
     m.Lsetstat: Operation("lsetstat", lsetstat, _always),
     m.Limits: Operation("limits", limits, _never),
+    m.Extended: Operation("extension", extended, _never),
 }

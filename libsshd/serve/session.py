@@ -5,23 +5,38 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from errno import EIO, EMFILE
+from errno import EACCES, EBADF, EEXIST, EIO, EMFILE, ENFILE, ENOMEM, ENXIO, ESTALE
+from typing import Any
 
+from libsshd import events
 from libsshd._native import HandleAccess, HandleCounts, HandleStats, Sftp, Watch
 from libsshd.constants import Status
-from libsshd.errors import StatusError, status_for_errno, status_text
+from libsshd.dispatch import Dispatcher, HandlerTimeout
+from libsshd.errors import ErrorCode, StatusError, status_for_errno, status_text
+from libsshd.events import EventHooks
 from libsshd.fs.base import FileSystem, normalise
-from libsshd.settings import Settings
-from libsshd.wire.buffer import Malformed, Unsupported
+from libsshd.fs.handled import HandledFileSystem
+from libsshd.fs.listing import longname
+from libsshd.settings import ConnectionSettings, Settings
+from libsshd.wire.buffer import Malformed, Reader, Unsupported
 from libsshd.wire.codec import Codec, codec_for, decode_init, encode_version
+from libsshd.wire.codepage import Translation
+from libsshd.wire.messages import Attributes, Extended, Request
 
-from . import journal
+from . import watched
+from .handlers import Handlers
+from .journal import PACKETS, Journal
 from .operations import OPERATIONS, OpenDirectory, OpenFile, Operation
+from .watched import Routes
 
 VERSION_FIRST = 3
 VERSION_LAST = 3
 _UNANSWERED = {"stat", "lstat", "realpath", "readdir", "readlink"}
 """Requests whose failure is part of normal work: clients ask to learn what is there."""
+_TROUBLE = {EBADF, EIO, EMFILE, ENFILE, ENOMEM, ENXIO, ESTALE}
+"""Failures that are the server's, not the client's."""
+_ATTRIBUTE_CHANGES = {"setstat", "fsetstat", "lsetstat"}
+_HANDLED = HandledFileSystem()
 
 
 class ProtocolError(Exception):
@@ -32,19 +47,39 @@ class ProtocolError(Exception):
 class SessionContext:
     """What the sessions of one connection share.
 
-    `facts` begin every log record; `drafted_symlinks` says that the client sends SYMLINK as the draft has it.
+    `fs` is None until the first session begins; `event_mode` says that handlers are the file system. `confined` is
+    the home directory nothing may leave, None for no such rule. `drafted_symlinks` says that the client sends SYMLINK
+    as the draft has it.
     """
 
     settings: Settings
+    handlers: Handlers
+    journal: Journal
+    routes: Routes
     fs: FileSystem
+    event_mode: bool = False
     home: bytes = b"/"
-    facts: dict[str, object] = field(default_factory=dict)
+    confined: bytes | None = None
     drafted_symlinks: bool = False
+    translation: Translation | None = None
     draining: bool = False
     handles: HandleCounts = field(init=False)
 
     def __post_init__(self) -> None:
         self.handles = HandleCounts(self.settings.max_handles_per_connection)
+
+
+def context_without_server(settings: Settings, fs: FileSystem) -> SessionContext:
+    """For a channel that belongs to no SFTPServer, and so has no handlers."""
+    hooks, values = EventHooks(), ConnectionSettings()
+    dispatcher = Dispatcher(hooks, lambda: False)
+    return SessionContext(
+        settings=settings,
+        handlers=Handlers(hooks, dispatcher, None, values, lambda: 0.0),
+        journal=Journal({}, dispatcher, hooks, settings),
+        routes=Routes(hooks, event_mode=False, allow_links=settings.allow_links),
+        fs=fs,
+    )
 
 
 def sends_drafted_symlinks(client_version: str, server_version: str) -> bool:
@@ -58,16 +93,29 @@ def stock_replies(version: int = VERSION_FIRST) -> tuple[bytes, bytes]:
     return codec.status(0, Status.OK), codec.status(0, Status.EOF)
 
 
+def _undecoded(request_id: int, packet: bytes) -> Extended:
+    """An extension in no table, for a handler that may know it."""
+    r = Reader(packet, 5)
+    return Extended(request_id, r.string(), r.rest())
+
+
 class Session:
     """Belongs to its connection's thread."""
 
-    def __init__(self, context: SessionContext, sftp: Sftp, flush: Callable[[], None]) -> None:
+    def __init__(
+        self, context: SessionContext, sftp: Sftp, flush: Callable[[], None],
+        negotiated: Callable[[int], object] = lambda _: None,
+    ) -> None:  # fmt: skip
         self.context = context
         self.fs = context.fs
+        self.handlers = context.handlers
+        self.journal = context.journal
         self.codec: Codec = codec_for(VERSION_FIRST)
         self.flush = flush
+        self._tell_version = negotiated
         self._read_only = context.settings.read_only
         self._negotiated = False
+        self._tells_packets = self.journal.tells(PACKETS)
         self._sftp = sftp
         sftp.limit_handles(context.settings.max_handles_per_channel, context.handles)
         self._handles: dict[bytes, OpenFile | OpenDirectory] = {}
@@ -75,22 +123,39 @@ class Session:
     # --- packets ---
 
     def answer(self, packet: bytes) -> bytes:
-        """The encoded reply to a packet without its length field. Raises ProtocolError."""
+        """The encoded reply to a packet without its length field. Raises ProtocolError, HandlerTimeout."""
+        return self._told_answer(packet) if self._tells_packets else self._answer(packet)
+
+    def _told_answer(self, packet: bytes) -> bytes:
+        self.journal.packet(f"SFTP packet type {packet[0]} received" if packet else "empty SFTP packet", packet)
+        reply = self._answer(packet)
+        self.journal.packet(f"SFTP packet type {reply[4]} sent", reply)
+        return reply
+
+    def _answer(self, packet: bytes) -> bytes:
         if not self._negotiated:
             return self._negotiate(packet)
+        request: Request | Extended
         try:
             request = self.codec.decode(packet)
         except Unsupported as error:
-            return self._refuse(error.request_id, Status.OP_UNSUPPORTED, error)
+            if error.request_id is None or not error.extension or not self.handlers.hooks.on_extended:
+                return self._refuse(error.request_id, Status.OP_UNSUPPORTED, error)
+            request = _undecoded(error.request_id, packet)
         except Malformed as error:
             return self._refuse(error.request_id, Status.BAD_MESSAGE, error)
         operation = OPERATIONS[type(request)]
         try:
             if self._read_only and operation.changes(request):
                 raise StatusError(Status.WRITE_PROTECT)
-            return operation.answer(self, request)
+            return self.context.routes.answers[type(request)](self, request)
+        except HandlerTimeout:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the request gets its answer
             return self._failed(operation, request, error)
+        finally:
+            if self.handlers.is_touched:
+                self.handlers.forget()
 
     def _negotiate(self, packet: bytes) -> bytes:
         try:
@@ -100,44 +165,63 @@ class Session:
         if version < VERSION_FIRST:
             raise ProtocolError(f"the client speaks SFTP version {version}, the oldest spoken here is 3")
         self._negotiated = True
-        self.codec = codec_for(min(version, VERSION_LAST))
+        chosen = min(version, self.context.settings.protocol_version, VERSION_LAST)
+        self.codec = codec_for(chosen, self.context.translation)
         self._share_files()
+        self._tell_version(chosen)
         return encode_version(self.codec.version, self.codec.announcements)
 
     def _share_files(self) -> None:
-        """Lets C open and close files by itself, unless each of these is to be seen: for the log, or in a drain."""
+        """Lets C open and close files by itself, unless each of these is to be seen."""
         native = self.fs.native_files(read_only=self._read_only)
-        if native is None or self.codec.version != VERSION_FIRST:
-            return
-        self._sftp.open_files(native.root, native.flags, walk=native.walk)
-        if self.context.draining or journal.enabled(logging.INFO):
-            self.drain()
+        if native is not None and self.codec.native_open:
+            self._sftp.open_files(native.root, native.flags, walk=native.walk)
+        self.watch()
 
-    def drain(self) -> None:
-        """Every OPEN and CLOSE goes to Python from now on."""
-        self._sftp.watch(self._sftp.watch(Watch.OPEN | Watch.CLOSE) | Watch.OPEN | Watch.CLOSE)
+    def watch(self) -> None:
+        """Has C leave to Python what handlers, the log or a drain are to see from now on."""
+        mask = self.context.routes.watch
+        if self.context.draining or self.journal.wants(logging.INFO):
+            mask |= Watch.OPEN | Watch.CLOSE
+        self._tells_packets = self.journal.tells(PACKETS)
+        if self._tells_packets:
+            mask |= Watch.READ | Watch.WRITE | Watch.OPEN | Watch.CLOSE
+        self._sftp.watch(mask)
 
     def _refuse(self, request_id: int | None, status: Status, error: Exception) -> bytes:
         if request_id is None:
             raise ProtocolError(str(error))
-        self.journal(logging.DEBUG, "refused", "request not understood", reason=str(error))
+        self.journal.record(logging.DEBUG, "refused", "request not understood", reason=str(error))
         return self.codec.status(request_id, status)
 
-    def _failed(self, operation: Operation, request: object, error: Exception) -> bytes:
-        request_id: int = request.request_id  # type: ignore[attr-defined]
+    def _failed(self, operation: Operation, request: Request | Extended, error: Exception) -> bytes:
         status, text = Status.FAILURE, ""
         if isinstance(error, StatusError):
             status, text = error.status, error.message
         elif isinstance(error, OSError) and error.errno is not None:
             status = status_for_errno(error.errno)
             text = status_text(status) if status != Status.FAILURE else os.strerror(error.errno)
+            self._report(operation, error)
         else:
-            journal.failure(f"{operation.name} failed", error, self.context.facts)
+            self.journal.failure(f"{operation.name} failed", error)
+        text = self.handlers.values.sftp_error_message or text
         path = getattr(request, "path", None) or getattr(request, "old_path", None)
-        level = logging.DEBUG if operation.name in _UNANSWERED else logging.WARNING
-        self.journal(level, "failed", "request failed", request=operation.name, path=path, status=status.name,
-                     reason=text or None)  # fmt: skip
-        return self.codec.status(request_id, status, text)
+        expected = operation.name in _UNANSWERED or status == Status.EOF
+        level = logging.DEBUG if expected else logging.WARNING
+        self.journal.record(level, "failed", "request failed", request=operation.name, path=path, status=status.name,
+                            reason=text or None)  # fmt: skip
+        return self.codec.status(request.request_id, status, text)
+
+    def _report(self, operation: Operation, error: OSError) -> None:
+        """Error events for what is the server's trouble, and for attributes that could not be changed."""
+        if operation.name in _ATTRIBUTE_CHANGES:
+            self.error(ErrorCode.ATTRIBUTES_NOT_CHANGED, f"{operation.name}: {error.strerror}.")
+        elif error.errno in _TROUBLE:
+            self.error(ErrorCode.IO_FAILURE, f"{operation.name}: {error.strerror}.")
+
+    def error(self, code: int, description: str) -> None:
+        """Fires Error."""
+        self.journal.error(code, description)
 
     def reply(self, packet: bytes) -> None:
         """Queues a reply at once."""
@@ -149,16 +233,41 @@ class Session:
         status = status_for_errno(errno)
         text = os.strerror(errno)
         path = opened.path if opened else None
-        self.journal(
+        self.journal.record(
             logging.WARNING, "failed", "request failed", request=operation, path=path, status=status.name, reason=text
         )
+        if errno in _TROUBLE:
+            self.error(ErrorCode.IO_FAILURE, f"{operation}: {text}.")
         return self.codec.status(request_id, status, text)
+
+    # --- events ---
+
+    @property
+    def who(self) -> dict[str, Any]:
+        """The parameters that all events of requests begin with."""
+        return {"connection_id": self.handlers.connection_id, "user": self.handlers.user}
+
+    @property
+    def event_mode(self) -> bool:
+        """There is no root directory: the handlers are the file system."""
+        return self.context.event_mode
+
+    def long_name(self, name: bytes, attributes: Attributes) -> bytes:
+        """The line of `ls -l` for an entry that a handler named."""
+        return longname(name, attributes, time.time(), clock=self.context.settings.unix_style_date_format)
 
     # --- paths and handles ---
 
     def path(self, path: bytes) -> bytes:
-        """The normalised virtual path of what a client sent; the empty one is the login directory."""
-        return normalise(path, self.context.home)
+        """The normalised virtual path of what a client sent; the empty one is the login directory.
+
+        Raises PermissionError for one outside the home directory that the client is confined to, OSError.
+        """
+        path = normalise(path, self.context.home)
+        confined = self.context.confined
+        if confined is not None and path != confined and not path.startswith(confined.rstrip(b"/") + b"/"):
+            raise PermissionError(EACCES, os.strerror(EACCES))
+        return path
 
     def reserve_handle(self) -> None:
         """Raises OSError(EMFILE) when there are too many, StatusError while the server shuts down."""
@@ -167,11 +276,19 @@ class Session:
         if self._sftp.full:
             raise OSError(EMFILE, os.strerror(EMFILE))
 
-    def add(self, opened: OpenFile | OpenDirectory) -> bytes:
-        """The handle of what was opened: numbers that are never used twice on a connection."""
-        handle = b"%d" % self.context.handles.next_number()
+    def next_handle(self) -> bytes:
+        """Numbers that are never used twice on a connection, nor while a handler uses them on this channel."""
+        while (handle := b"%d" % self.context.handles.next_number()) in self._handles:
+            pass
+        return handle
+
+    def add(self, opened: OpenFile | OpenDirectory, handle: bytes) -> bytes:
+        """Puts what was opened behind `handle`. Raises OSError for one that is taken, empty or too long."""
+        fd = opened.fileno()
         try:
-            self._sftp.handle_add(handle, opened.fileno(), opened.access)
+            if self._find(handle) is not None:
+                raise OSError(EEXIST, os.strerror(EEXIST))
+            self._sftp.handle_add(handle, fd, opened.access if fd >= 0 else 0)
         except OSError:
             opened.close()
             raise
@@ -199,6 +316,10 @@ class Session:
             raise StatusError(Status.INVALID_HANDLE, "The handle is a directory's")
         return opened
 
+    def fs_of(self, opened: OpenFile | OpenDirectory) -> FileSystem:
+        """Where a handle belongs; what has no descriptor is the handlers' own."""
+        return self.fs if opened.fileno() >= 0 else _HANDLED
+
     def directory(self, handle: bytes) -> OpenDirectory:
         opened = self.opened(handle)
         if not isinstance(opened, OpenDirectory):
@@ -219,6 +340,8 @@ class Session:
         except OSError as failure:
             error = error or failure.errno or EIO
         self._journal_close(opened, stats, aborted=not by_client and bool(opened.access & HandleAccess.WRITE))
+        if not by_client:
+            self._tell_aborted(handle, opened, stats.bytes_written + opened.bytes_written, error)
         if error:
             raise OSError(error, os.strerror(error))
 
@@ -232,10 +355,22 @@ class Session:
             try:
                 self.close_handle(handle, by_client=False)
             except OSError as error:
-                self.journal(logging.WARNING, "failed", "close failed", path=opened.path, reason=str(error))
+                self.journal.record(logging.WARNING, "failed", "close failed", path=opened.path, reason=str(error))
+
+    def _tell_aborted(self, handle: bytes, opened: OpenFile, written: int, error: int) -> None:
+        hook = self.handlers.hooks.on_file_aborted
+        if hook:
+            event = events.FileAborted(
+                **self.who,
+                path=watched.text_of(opened.path),
+                handle=watched.text_of(handle),
+                bytes_written=written,
+                status_code=int(status_for_errno(error) if error else Status.CONNECTION_LOST),
+            )
+            self.handlers.finish(hook, event)
 
     def _journal_close(self, opened: OpenFile, stats: HandleStats, *, aborted: bool) -> None:
-        self.journal(
+        self.journal.record(
             logging.INFO,
             "aborted" if aborted else "close",
             "file not closed by the client" if aborted else "file closed",
@@ -244,6 +379,3 @@ class Session:
             written=stats.bytes_written + opened.bytes_written,
             seconds=round(time.monotonic() - opened.opened, 3),
         )
-
-    def journal(self, level: int, event: str, message: str, /, **fields: object) -> None:
-        journal.record(level, event, message, self.context.facts, **fields)
