@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
@@ -18,8 +19,13 @@ def accept_secret(e: SSHUserAuthRequest) -> None:
     e.accept = e.auth_method == "password" and e.auth_param == "secret"
 
 
-def make(root: Path, **settings: object) -> SFTPServer:
-    options = {"root_directory": str(root), "local_host": "127.0.0.1", "local_port": 0, "failure_delay": 0.0}
+def make(root: Path, **settings: Any) -> SFTPServer:
+    options: dict[str, Any] = {
+        "root_directory": str(root),
+        "local_host": "127.0.0.1",
+        "local_port": 0,
+        "failure_delay": 0.0,
+    }
     server = SFTPServer(host_keys=[KEY], **{**options, **settings})
     server.on_ssh_user_auth_request = accept_secret
     return server
@@ -86,7 +92,7 @@ def test_without_a_host_key_nothing_starts(tmp_path: Path) -> None:
     assert caught.value.code == 1301
 
 
-@pytest.mark.parametrize("missing", ["", "no/such/directory"])
+@pytest.mark.parametrize("missing", ["no/such/directory"])
 def test_without_a_root_nothing_starts(tmp_path: Path, missing: str) -> None:
     with pytest.raises(SFTPServerError) as caught:
         make(tmp_path, root_directory=missing).start_listening()
@@ -94,9 +100,9 @@ def test_without_a_root_nothing_starts(tmp_path: Path, missing: str) -> None:
 
 
 def test_a_list_without_a_usable_algorithm_is_refused_with_a_reason(tmp_path: Path) -> None:
-    server = make(tmp_path, ssh_encryption_algorithms="arcfour")
-    with pytest.raises(SFTPServerError, match="algorithm list"):
-        server.start_listening()
+    server = make(tmp_path)
+    with pytest.raises(SFTPServerError, match="aes256-gcm"):
+        server.ssh_encryption_algorithms = "arcfour"
 
 
 def test_a_second_key_of_one_kind_is_refused_with_a_reason(tmp_path: Path) -> None:
@@ -119,7 +125,7 @@ def test_an_unknown_setting_is_a_type_error(tmp_path: Path) -> None:
 
 def test_an_unknown_member_is_an_attribute_error(server: SFTPServer) -> None:
     with pytest.raises(AttributeError):
-        server.no_such_member  # noqa: B018
+        server.no_such_member  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_after_stop_listening_connections_carry_on_and_new_ones_are_refused(
