@@ -86,6 +86,13 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
         help="connections at once that have not logged in yet (default: 100)",
     )
     add(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="any setting that `libsshd settings` lists, may be repeated",
+    )
+    add(
         "--drain-timeout",
         metavar="S",
         type=_seconds,

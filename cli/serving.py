@@ -18,6 +18,9 @@ _SWITCH_INTERVAL = 0.0002
 """Seconds a thread may keep Python's lock while others want it. Requests take a tenth of that, and with Python's own
 5 ms eight clients with small files took a fifth longer."""
 
+_STALL_TIMEOUT = 300
+"""Seconds for which a person may hold up a transfer at the client's terminal."""
+
 _ADDRESS_FAILURES = {
     10013: "port {port} on {host} may not be used by this user; choose one above 1023 by --port",
     10048: "port {port} on {host} is in use by another program; choose one by --port (0: any free one)",
@@ -52,15 +55,27 @@ def _make_server(options: argparse.Namespace, login: Login, keys: list[HostKey])
             root_directory=options.root,
             local_host=options.host,
             local_port=options.port,
+            use_ipv6=2,
             host_keys=keys,
             max_connections=options.max_connections,
             max_startups=options.max_startups,
             read_only=options.read_only,
+            allow_links=True,
+            unix_style_date_format=True,
+            default_timeout=_STALL_TIMEOUT,
         )
+        for setting in options.set:
+            _set(server, setting)
     except SFTPServerError as error:
         raise CommandError(error.description) from None
     server.on_ssh_user_auth_request(login.credentials.decide)
     return server
+
+
+def _set(server: SFTPServer, setting: str) -> None:
+    if "=" not in setting:
+        raise CommandError(f"--set takes NAME=VALUE, not {setting!r}; `libsshd settings` lists the names")
+    server.config(setting)
 
 
 def _checked_root(path: str) -> str:
