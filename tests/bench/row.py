@@ -146,13 +146,16 @@ class Login(Work):
 
 @dataclass(frozen=True)
 class Row:
-    """`large` rows move the large file, whose size may be smaller for slow peers."""
+    """`large` rows move the large file, whose size may be smaller for slow peers. In a `watched` row libsshd is the
+    component with a handler of FileRead that does nothing, so that every READ passes through Python.
+    """
 
     name: str
     title: str
     work: Work
     cipher: str = GCM
     large: bool = False
+    watched: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,7 @@ ROWS: tuple[Row, ...] = (
     Row("put-1g-gcm", "PUT 1 GiB, AES-128-GCM", Put(), GCM, large=True),
     Row("get-1g-chacha", "GET 1 GiB, ChaCha20-Poly1305", Get(), CHACHA, large=True),
     Row("put-1g-chacha", "PUT 1 GiB, ChaCha20-Poly1305", Put(), CHACHA, large=True),
+    Row("get-1g-watched", "GET 1 GiB, READ watched by an empty handler", Get(), GCM, large=True, watched=True),
     Row("get-small", "GET 2,000 files of 4 KiB", GetTree(1)),
     Row("put-small", "PUT 2,000 files of 4 KiB", PutTree(1)),
     Row("get-small-8", "GET 8 x 2,000 files, 8 clients", GetTree(8)),

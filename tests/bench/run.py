@@ -108,7 +108,7 @@ class Run:
             servers: list[Server] = []
             for name in names:
                 try:
-                    server = stack.enter_context(Server(name, self._place))
+                    server = stack.enter_context(Server(name, self._place, watched=row.watched))
                     agreed = client.negotiate(server.address)
                 except UnsupportedError as error:
                     self.result.notes.append(f"{row.name}: {name} {error}")

@@ -97,6 +97,11 @@ def launch_libsshd(place: Workspace) -> Launch:
     return Launch([*find_libsshd(), "run", *(word for pair in options.items() for word in pair)], "bench")
 
 
+def launch_watched(place: Workspace) -> Launch:
+    files = [str(place.root), str(place.host_key), str(place.authorized_keys)]
+    return Launch([sys.executable, "-m", "tests.bench.peers.libsshd_watched", *files, "bench"], "bench")
+
+
 def launch_openssh(place: Workspace) -> Launch:
     program = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if program is None:
@@ -161,16 +166,21 @@ VERSIONS: dict[str, Callable[[], str]] = {
 }
 
 
+WATCHED: dict[str, Callable[[Workspace], Launch]] = {"libsshd": launch_watched}
+"""How servers start for the rows that watch READ; for the others nothing changes."""
+
+
 class Server:
     """A running server. Entering waits until it accepts clients; leaving ends every process it has made."""
 
-    def __init__(self, name: str, place: Workspace) -> None:
+    def __init__(self, name: str, place: Workspace, *, watched: bool = False) -> None:
         self.name = name
+        self._launch = (WATCHED if watched else {}).get(name, LAUNCHERS[name])
         self._place = place
         self._log = place.path / f"{name}.log"
 
     def __enter__(self) -> Server:
-        launch = LAUNCHERS[self.name](self._place)
+        launch = self._launch(self._place)
         with self._log.open("wb") as log:
             self._warden = subprocess.Popen(
                 [sys.executable, "-m", "tests.bench.warden", *launch.command],

@@ -56,6 +56,7 @@ TARGETS = (
     Target("put-small", "wall", 0.8),
     Target("get-small-8", "wall", 1.0),
     Target("put-small-8", "wall", 1.0),
+    Target("get-1g-watched", "cpu", 1.00),
     Target("ls-10k", "wall", 0.65),
     Target("login-16", "wall", 1.0),
     Target("login-16", "cpu", 0.33),
