@@ -39,7 +39,12 @@ def serve(root: Path, host_key: HostKey, caplog: pytest.LogCaptureFixture) -> It
     with ExitStack() as stack, caplog.at_level(logging.DEBUG, "libsshd"):
 
         def begin(**settings: Any) -> SFTPServer:
-            wanted = {"local_host": "127.0.0.1", "local_port": 0, "root_directory": str(root), "failure_delay": 0.0}
+            wanted: dict[str, Any] = {
+                "local_host": "127.0.0.1",
+                "local_port": 0,
+                "root_directory": str(root),
+                "failure_delay": 0.0,
+            }
             server = SFTPServer(host_keys=[host_key], **(wanted | settings))
             server.on_ssh_user_auth_request = let_in
             stack.enter_context(server)
@@ -82,8 +87,7 @@ def stat_packet(number: int) -> bytes:
 
 def connections(server: SFTPServer) -> list[Connection]:
     """The connections a server has now."""
-    listener = server._listener
-    return [] if listener is None else listener.connections
+    return server._hub.connections
 
 
 def wait_for_connections(server: SFTPServer, count: int, deadline: float = 20.0) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from libsshd import SFTPServer
+from libsshd import FileAborted, SFTPServer
 from tests.security.conftest import stat_packet, usable, wait_for_connections
 from tests.support.hostile import Channel, Peer
 from tests.support.rawsftp import CREAT, NO_ATTRIBUTES, WRITE, Code, RawSFTP, Type, string, u32, u64
@@ -256,3 +257,18 @@ def test_a_write_before_the_close_of_its_channel_is_carried_out(guest: Peer, roo
     channel.close()
     guest.pump(lambda: channel.closed, "CLOSE")
     assert (root / "f").read_bytes() == data * 10
+
+
+def test_a_message_that_comes_while_a_channel_ends_is_not_lost(server: SFTPServer, peer: Peer, root: Path) -> None:
+    (root / "a").write_text("x")
+
+    @server.on_file_aborted
+    def slow(_: FileAborted) -> None:
+        threading.Event().wait(0.05)  # longer than what is owed may wait: our CLOSE leaves before the next packet
+
+    peer.login()
+    channel = peer.sftp()
+    RawSFTP(channel).init().open(b"/a")
+    channel.close()
+    peer.sftp()
+    peer.pump(lambda: channel.closed, "the end of the channel")

@@ -81,7 +81,7 @@ def test_disconnect_ends_a_client_that_never_reads(serve: Serve) -> None:
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("choke", CHOKES)
 def test_the_stall_limit_ends_a_client_that_never_reads(serve: Serve, choke: Callable[[Peer], None]) -> None:
-    server = serve(stall_timeout=0.5, **SMALL)
+    server = serve(default_timeout=1, **SMALL)
     with Peer(server.local_port) as idle, hard_of_hearing(server) as peer:
         sftp = RawSFTP(idle.login().sftp()).init()
         with suppress(Gone):  # while it still sent

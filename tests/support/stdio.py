@@ -13,7 +13,7 @@ from typing import Self
 
 from libsshd._native import EventKind, Pipe
 from libsshd.fs.base import FileSystem
-from libsshd.serve.session import ProtocolError, Session, SessionContext, stock_replies
+from libsshd.serve.session import ProtocolError, Session, context_without_server, stock_replies
 from libsshd.settings import Settings
 from tests.support.rawsftp import DEADLINE, RawSFTP
 
@@ -28,7 +28,7 @@ class Ending:
 
 
 def make_session(pipe: Pipe, fs: FileSystem, settings: Settings | None = None) -> Session:
-    return Session(SessionContext(settings or Settings(), fs), pipe.sftp, pipe.flush)
+    return Session(context_without_server(settings or Settings(allow_links=True), fs), pipe.sftp, pipe.flush)
 
 
 def make_pipe(input: int, output: int) -> Pipe:

@@ -29,8 +29,7 @@ def main() -> None:
     with server:
         print(server.local_port, flush=True)
         for line in sys.stdin:
-            assert server._listener is not None
-            for connection in server._listener.connections:
+            for connection in server._hub.connections:
                 if line.strip() == "rekey":
                     connection.post(rekey)
                 else:
