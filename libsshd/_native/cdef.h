@@ -171,6 +171,7 @@ int sshd_connection_flush(sshd_connection *c);
 int sshd_connection_close(sshd_connection *c, int reason, const char *text, size_t length);
 void sshd_connection_abandon(sshd_connection *c); /* in the child of a fork */
 void sshd_connection_wake(sshd_connection *c);
+void sshd_connection_announce_banner(sshd_connection *c); /* SSHD_EVENT_BANNER is to come, once */
 void sshd_connection_deadline(sshd_connection *c, double seconds);
 void sshd_connection_inactivity_limit(sshd_connection *c, double seconds);
 void sshd_connection_keep_alive(sshd_connection *c, double seconds, uint32_t most);

@@ -307,8 +307,8 @@ static int serve(sshd_connection *c, sshd_event *e, int *more) {
 
 /* The steps of the transport that Python may want to know of. */
 static int report_transport(sshd_connection *c, sshd_event *e) {
-    if (!c->banner_announced && c->session->clientbanner != NULL) {
-        c->banner_announced = 1;
+    if (c->announces_banner && c->session->clientbanner != NULL) {
+        c->announces_banner = 0;
         return event(e, SSHD_EVENT_BANNER);
     }
     if (sshd_exchange_ended(c)) {
@@ -435,6 +435,10 @@ void sshd_connection_wake(sshd_connection *c) {
     atomic_store(&c->woken, 1);
     n = write(c->wake_fd, &one, sizeof one);
     (void)n; /* a full counter wakes as well */
+}
+
+void sshd_connection_announce_banner(sshd_connection *c) {
+    c->announces_banner = 1;
 }
 
 void sshd_connection_deadline(sshd_connection *c, double seconds) {

@@ -38,7 +38,7 @@ struct sshd_connection {
     sshd_connection_state state;
     int error;
     int authenticated;
-    int banner_announced;
+    int announces_banner;
     int exchanging; /* as the last packet left it */
     int received_all; /* the last recv(2) did not fill the buffer: poll before the next */
     sshd_buffer rx;

@@ -164,6 +164,10 @@ class Connection(EventView):
         """Makes `next()` return WAKE soon. From any thread."""
         lib.sshd_connection_wake(self._c)
 
+    def announce_banner(self) -> None:
+        """`next()` returns BANNER once, when the client's identification is known and nothing else of it was read."""
+        lib.sshd_connection_announce_banner(self._c)
+
     def set_deadline(self, seconds: float | None) -> None:
         """`next()` returns DEADLINE once, that many seconds from now; None for never."""
         lib.sshd_connection_deadline(self._c, -1.0 if seconds is None else seconds)

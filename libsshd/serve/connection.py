@@ -21,7 +21,7 @@ from libsshd.fs.handled import HandledFileSystem
 from libsshd.fs.homes import user_root
 from libsshd.fs.rooted import RootedFileSystem
 from libsshd.hostkeys import find, open_store
-from libsshd.settings import CERTIFICATE_SETTINGS, Settings
+from libsshd.settings import CERTIFICATE_SETTINGS, SETTINGS, Settings
 from libsshd.wire import ssh
 from libsshd.wire.buffer import Malformed
 
@@ -34,6 +34,7 @@ from .session import ProtocolError, Session, SessionContext, sends_drafted_symli
 if TYPE_CHECKING:
     from .hub import Hub, Offer
 
+_USUAL_VERSIONS = SETTINGS["ssh_version_pattern"].default
 _CHANNEL_PACKET_LEAST = 64
 """A client that takes smaller packets would make every byte cost a packet."""
 _MALFORMED_EXIT = 11
@@ -346,6 +347,8 @@ class Connection:
         native.set_rekey_threshold(settings.key_renegotiation_threshold)
         native.set_read_time(settings.max_read_time / 1000)
         self._limit_silence()
+        if settings.ssh_version_pattern != _USUAL_VERSIONS or self.journal.tells_status:
+            native.announce_banner()  # a turn of Python, which a login that is usual does not have to pay
         self._login = Login(
             native, settings, self.values, self._offer.prompts, self._ask_login, self.id, self._pause, self.journal,
             encoding=self._offer.encoding,
@@ -441,6 +444,7 @@ class Connection:
         _MESSAGES[type(message)](self, native, message, payload)
 
     def _on_banner(self, native: NativeConnection) -> None:
+        """Judges the client's identification: as soon as it is known if that was asked for, else with the keys."""
         self.client_version = native.client_version
         self.journal.status(f"The client identifies itself as {self.client_version}")
         if not self._offer.versions.fullmatch(self.client_version):
@@ -450,6 +454,8 @@ class Connection:
     def _on_keys(self, native: NativeConnection) -> None:
         self._exchanges += 1
         if self._exchanges == 1:
+            if not self.client_version:
+                self._on_banner(native)
             self.strict_kex = native.strict_kex
             self._limit_silence()
             self._hub.admission.keys_exchanged(self)
@@ -663,7 +669,7 @@ class Connection:
         if self._user is not None:
             level, event, message = logging.INFO, "logout", "user logged out"
         else:
-            spoke = end.errno == EPROTO and self.client_version.startswith("SSH-")
+            spoke = end.errno == EPROTO and native.client_version.startswith("SSH-")
             level, event = (logging.INFO if spoke else logging.DEBUG), "disconnect"
             message = "disconnected before login"
         self.journal.record(

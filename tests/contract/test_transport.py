@@ -190,6 +190,12 @@ def test_a_client_whose_version_fits_no_pattern_is_dropped(serve: Serve, connect
         assert peer.greet().end().reason == VERSION_NOT_SUPPORTED
 
 
+def test_the_usual_pattern_takes_no_other_version(serve: Serve) -> None:
+    with Peer(serve().local_port) as peer:
+        peer.version = b"SSH-2.9-later"
+        assert peer.greet().exchange().end().reason == VERSION_NOT_SUPPORTED
+
+
 # --- strict key exchange ---
 
 

@@ -30,6 +30,7 @@ class Peer(Wire):
     """A connection, brought by its methods as far as a test wants it."""
 
     def __init__(self, port: int, *, strict: bool = True, receive_buffer: int | None = None) -> None:
+        self.version = VERSION
         super().__init__(port, receive_buffer=receive_buffer)
         self.strict = strict
         self.server_version = b""
@@ -112,7 +113,7 @@ class Peer(Wire):
 
     def greet(self) -> Peer:
         """Both version lines."""
-        self.send_bytes(VERSION + b"\r\n")
+        self.send_bytes(self.version + b"\r\n")
         self.server_version = self.receive_line().rstrip(b"\r\n")
         return self
 
@@ -141,7 +142,7 @@ class Peer(Wire):
         reply = self.expect(Message.ECDH_REPLY)
         self.host_key, theirs, signature = reply.string(), reply.string(), reply.string()
         secret = mpint(private.exchange(X25519PublicKey.from_public_bytes(theirs)))
-        versions = string(VERSION) + string(self.server_version)
+        versions = string(self.version) + string(self.server_version)
         inits = string(self._our_init) + string(self._their_init)
         digest = hashlib.sha256(
             versions + inits + string(self.host_key) + string(ours) + string(theirs) + secret

@@ -140,6 +140,7 @@ class Link:
                 return  # nobody came
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             native = Connection(self._bind, sock.detach(), strict=self._strict)
+            native.announce_banner()
             with self._lock:
                 self._native = native
             try:
