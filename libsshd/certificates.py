@@ -1,10 +1,11 @@
 """The documented SSHCert... and AltSSHCert... members: where a host key comes from, and the key once it is loaded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from libsshd.errors import ErrorCode, SFTPServerError
+from libsshd.errors import SFTPServerError
 from libsshd.hostkeys import Certificate, HostKey, find, find_encoded, open_store
+from libsshd.items import Items
 from libsshd.settings import ALTERNATE_COUNT, CERTIFICATE_SETTINGS, CertificateSettings
 
 _STORE_TYPES = "PFX (2, 3), PEM (6, 7), PPK (14, 15), XML (16, 17), JWK (18, 19) or any of them (99)"
@@ -79,33 +80,10 @@ class CertificateStore(CertificateSettings):
         object.__setattr__(self, "subject", "" if found is None else found.subject or "*")
 
 
-class AlternateCertificates:
+class AlternateCertificates(Items[CertificateStore]):
     """Further host keys by index; `resize()` changes how many there are."""
 
-    __slots__ = ("_changed", "_items")
+    __slots__ = ()
 
     def __init__(self, changed: Callable[[], object]) -> None:
-        self._changed = changed
-        self._items: list[CertificateStore] = []
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[CertificateStore]:
-        return iter(self._items)
-
-    def __getitem__(self, index: int) -> CertificateStore:
-        if not 0 <= index < len(self._items):
-            raise SFTPServerError(
-                ErrorCode.INVALID_ARGUMENT,
-                f"There is no alternate host key {index}; AltSSHCertCount is {len(self._items)}.",
-            )
-        return self._items[index]
-
-    def resize(self, count: int) -> None:
-        """Drops the last ones, or adds empty ones. Raises SFTPServerError (10022) for what is no count."""
-        count = ALTERNATE_COUNT.accept(count)
-        del self._items[count:]
-        while len(self._items) < count:
-            self._items.append(CertificateStore(self._changed))
-        self._changed()
+        super().__init__(ALTERNATE_COUNT, lambda: CertificateStore(changed), changed)

@@ -1,8 +1,8 @@
 """The documented KeyboardInteractivePrompt... members: the questions every client is asked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from libsshd.errors import ErrorCode, SFTPServerError
+from libsshd.items import Items
 from libsshd.settings import PROMPT_COUNT, PROMPT_SETTINGS, Prompt, PromptSettings
 
 
@@ -27,40 +27,17 @@ class KeyboardInteractivePrompt(PromptSettings):
             self._changed()
 
 
-class KeyboardInteractivePrompts:
+class KeyboardInteractivePrompts(Items[KeyboardInteractivePrompt]):
     """The prompts by index; `resize()` and `add()` change how many there are."""
 
-    __slots__ = ("_changed", "_items")
+    __slots__ = ()
 
     def __init__(self, changed: Callable[[], object]) -> None:
-        self._changed = changed
-        self._items: list[KeyboardInteractivePrompt] = []
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[KeyboardInteractivePrompt]:
-        return iter(self._items)
-
-    def __getitem__(self, index: int) -> KeyboardInteractivePrompt:
-        if not 0 <= index < len(self._items):
-            raise SFTPServerError(
-                ErrorCode.INVALID_ARGUMENT,
-                f"There is no prompt {index}; KeyboardInteractivePromptCount is {len(self._items)}.",
-            )
-        return self._items[index]
+        super().__init__(PROMPT_COUNT, lambda: KeyboardInteractivePrompt(changed), changed)
 
     def add(self, prompt: str, *, echo: bool = False) -> None:
         """One more prompt behind the others."""
         self._items.append(KeyboardInteractivePrompt(self._changed, prompt, echo=echo))
-        self._changed()
-
-    def resize(self, count: int) -> None:
-        """Drops the last ones, or adds empty ones. Raises SFTPServerError (10022) for what is no count."""
-        count = PROMPT_COUNT.accept(count)
-        del self._items[count:]
-        while len(self._items) < count:
-            self._items.append(KeyboardInteractivePrompt(self._changed))
         self._changed()
 
     @property

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from errno import ENOBUFS
 from functools import partial
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from libsshd._native import Algorithms, Bind, library_versions
 from libsshd.admission import ClientList
 from libsshd.certificates import AlternateCertificates, CertificateStore
+from libsshd.configuration import CONFIG
 from libsshd.connections import ItemArray, SFTPConnection, SFTPConnections
 from libsshd.dispatch import Dispatcher
 from libsshd.errors import ErrorCode, SFTPServerError, code_for_errno
@@ -31,13 +32,8 @@ from libsshd.serve.hub import FAREWELL, Hub, Offer, join
 from libsshd.serve.listener import Listener
 from libsshd.settings import (
     ALGORITHMS,
-    ALTERNATE_COUNT,
-    CERTIFICATE_SETTINGS,
-    CONNECTION_SETTINGS,
-    READ_ONLY,
     SETTINGS,
     ConnectionSettings,
-    Kind,
     Setting,
     Settings,
     parse_reference,
@@ -410,7 +406,7 @@ class SFTPServer(EventHooks, Settings):
         """
         name, writes, value = text.partition("=")
         reference = parse_reference(name)
-        entry = _CONFIG.get(reference.name)
+        entry = CONFIG.get(reference.name)
         if entry is None:
             raise SFTPServerError(ErrorCode.INVALID_ARGUMENT, f"There is no setting {name.strip()!r}.")
         owner = entry.owner(self, reference.number)
@@ -518,80 +514,6 @@ class SFTPServer(EventHooks, Settings):
         self._dispatcher.begin()
         self._begin()
 
-
-# --- Config() names ---
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What a name in Config() means: an attribute of what `owner` finds; without a setting it can only be read."""
-
-    name: str
-    attribute: str
-    setting: Setting | None
-    owner: Callable[[SFTPServer, int | None], Any]
-
-
-def _of_server(name: str) -> Callable[[SFTPServer, int | None], Any]:
-    def owner(server: SFTPServer, index: int | None) -> Any:
-        if index is not None:
-            raise SFTPServerError(ErrorCode.INVALID_ARGUMENT, f"{name} takes no index.")
-        return server
-
-    return owner
-
-
-def _of_connection(name: str, *, has_default: bool) -> Callable[[SFTPServer, int | None], Any]:
-    def owner(server: SFTPServer, index: int | None) -> Any:
-        if index is not None:
-            connection = server.sftp_connections[index]
-            _ = connection.found
-            return connection
-        if has_default:
-            return server._connection_defaults
-        raise SFTPServerError(ErrorCode.INVALID_ARGUMENT, f"{name} needs the number of a connection: {name}[0].")
-
-    return owner
-
-
-def _of_alternate(name: str) -> Callable[[SFTPServer, int | None], Any]:
-    def owner(server: SFTPServer, index: int | None) -> Any:
-        if index is None:
-            raise SFTPServerError(ErrorCode.INVALID_ARGUMENT, f"{name} needs an index: {name}[0].")
-        return server.alt_ssh_certs[index]
-
-    return owner
-
-
-_READ_PER_CONNECTION = ("ClientSSHVersionString", "ConnectionUID", "NegotiatedStrictKex")
-
-
-def _config_names() -> dict[str, _Entry]:
-    entries = [
-        _Entry(setting.name, name, setting, _of_server(setting.name))
-        for name, setting in SETTINGS.items()
-        if setting.kind is not Kind.PROPERTY
-    ]
-    entries += [
-        _Entry(setting.name, name, setting, _of_connection(setting.name, has_default=True))
-        for name, setting in CONNECTION_SETTINGS.items()
-        if setting.kind is not Kind.PROPERTY
-    ]
-    for name in READ_ONLY:
-        owner = _of_connection(name, has_default=False) if name in _READ_PER_CONNECTION else _of_server(name)
-        entries.append(_Entry(name, pythonic(name), None, owner))
-    count = ALTERNATE_COUNT
-    entries.append(_Entry(count.name, count.attribute, count, _of_server(count.name)))
-    for name, setting in CERTIFICATE_SETTINGS.items():
-        if name != "encoded":
-            alternate = f"Alt{setting.name}"
-            entries.append(_Entry(alternate, name, setting, _of_alternate(alternate)))
-    return {entry.name.lower(): entry for entry in entries}
-
-
-_CONFIG = _config_names()
-CONFIG_NAMES = tuple(sorted(entry.name for entry in _CONFIG.values()))
-"""All names that Config() knows."""
 
 _LICENSE = "MIT AND LGPL-2.1-or-later"
 

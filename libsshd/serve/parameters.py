@@ -31,13 +31,16 @@ _NUMBERS = {
 _NANOSECONDS = {"ATimeNS": "atime", "CreateTimeNS": "createtime", "MTimeNS": "mtime"}
 
 
-def parameters_of(a: Attributes, version: int, kind: FileType = FileType.UNKNOWN) -> dict[str, Any]:
-    """The eleven parameters; `kind` is what the operation says of the type when the attributes do not."""
+def parameters_of(a: Attributes, named: bool, kind: FileType = FileType.UNKNOWN) -> dict[str, Any]:
+    """The eleven parameters; `kind` is what the operation says of the type when the attributes do not.
+
+    `named` is the codec's names_principals: owner and group are names, not numbers.
+    """
     return {
         "file_type": int(_file_type(a, kind)),
         "file_size": -1 if a.size is None else a.size,
-        "file_owner": _principal(a.owner, a.uid, version),
-        "file_group": _principal(a.group, a.gid, version),
+        "file_owner": _principal(a.owner, a.uid, named),
+        "file_group": _principal(a.group, a.gid, named),
         "file_permissions": -1 if a.permissions is None else a.permissions & 0o7777,
         "file_atime": _milliseconds(a.atime, a.atime_ns),
         "file_create_time": _milliseconds(a.createtime, a.createtime_ns),
@@ -48,7 +51,7 @@ def parameters_of(a: Attributes, version: int, kind: FileType = FileType.UNKNOWN
     }
 
 
-def attributes_from(event: GetAttributes, version: int, found: Attributes | None) -> Attributes:
+def attributes_from(event: GetAttributes, named: bool, found: Attributes | None) -> Attributes:
     """What handlers left of what was found. Raises ValueError for what cannot be sent."""
     others = _parse_others(event.other_attributes)
     kind = FileType(event.file_type) if event.file_type in FileType._value2member_map_ else FileType.UNKNOWN
@@ -59,7 +62,7 @@ def attributes_from(event: GetAttributes, version: int, found: Attributes | None
         attrib_bits=_known(event.file_attrib_bits, "FileAttribBits", 2**32),
         attrib_bits_valid=_known(event.file_attrib_bits_valid, "FileAttribBitsValid", 2**32),
     )
-    if version == 3:
+    if not named:
         result.uid = _number(event.file_owner, "FileOwner", 2**32)
         result.gid = _number(event.file_group, "FileGroup", 2**32)
     else:
@@ -82,8 +85,8 @@ def _file_type(a: Attributes, kind: FileType) -> FileType:
     return _TYPES.get(S_IFMT(a.permissions), kind) if a.permissions else kind
 
 
-def _principal(name: bytes | None, number: int | None, version: int) -> str:
-    if version > 3 and name is not None:
+def _principal(name: bytes | None, number: int | None, named: bool) -> str:
+    if named and name is not None:
         return name.decode("utf-8", "surrogateescape")
     return "" if number is None else str(number)
 

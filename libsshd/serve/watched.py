@@ -130,7 +130,7 @@ def open_file(session: "Session", r: m.Open) -> bytes:
         desired_access=r.desired_access,
         flags=r.flags,
         handle=session.next_handle().decode(),
-        **parameters_of(r.attributes, session.codec.version, FileType.REGULAR),
+        **parameters_of(r.attributes, session.codec.names_principals, FileType.REGULAR),
     )
     fd = around(session, event, lambda: session.fs.open(path, r.flags, r.attributes.permissions), _close_descriptor)
     try:
@@ -246,14 +246,14 @@ def _attributes(
 
 def told_attributes(session: "Session", path: bytes, flags: int, act: Callable[[], m.Attributes]) -> m.Attributes:
     """What GetAttributes leaves of what `act` finds. Raises StatusError, OSError."""
-    version = session.codec.version
+    named = session.codec.names_principals
     found, failure = _attempt(act)
     event = e.GetAttributes(
-        **session.who, path=text_of(path), flags=flags, **parameters_of(found or m.Attributes(), version)
+        **session.who, path=text_of(path), flags=flags, **parameters_of(found or m.Attributes(), named)
     )
     after(session, event, found, failure)
     try:
-        return attributes_from(event, version, found)
+        return attributes_from(event, named, found)
     except ValueError as error:
         raise mistake(session, event, f"left what cannot be sent: {error}") from None
 
@@ -277,7 +277,7 @@ def fsetstat(session: "Session", r: m.Fsetstat) -> bytes:
 def _set_attributes(
     session: "Session", r: m.Setstat | m.Lsetstat | m.Fsetstat, path: bytes, act: Callable[[], None]
 ) -> bytes:
-    parameters = parameters_of(r.attributes, session.codec.version)
+    parameters = parameters_of(r.attributes, session.codec.names_principals)
     around(session, e.SetAttributes(**session.who, path=text_of(path), **parameters), act)
     return _done(session, r.request_id)
 
@@ -356,7 +356,7 @@ def opendir(session: "Session", r: m.Opendir) -> bytes:
 
 def mkdir(session: "Session", r: m.Mkdir) -> bytes:
     path = session.path(r.path)
-    parameters = parameters_of(r.attributes, session.codec.version, FileType.DIRECTORY)
+    parameters = parameters_of(r.attributes, session.codec.names_principals, FileType.DIRECTORY)
     event = e.DirCreate(**session.who, path=text_of(path), **parameters)
     around(session, event, lambda: session.fs.mkdir(path, r.attributes.permissions))
     return _done(session, r.request_id)

@@ -80,6 +80,8 @@ class V3:
     extensions: ClassVar[tuple[Extension, ...]] = (*EXTENSIONS, SYMLINK_ORDER)
     native_open: ClassVar[bool] = True
     """C may answer OPEN and CLOSE by itself: they have version 3's layout, and names are those of the file system."""
+    names_principals: ClassVar[bool] = False
+    """Owner and group are names, as from version 4 on, and not numbers."""
 
     def requests(self) -> dict[int, Decoder]:
         """Every request of this version: fields in the order of the draft, section 6."""

@@ -31,27 +31,27 @@ def event(**parameters: object) -> GetAttributes:
 
 
 def test_every_attribute_of_a_later_version_has_its_parameter_and_comes_back() -> None:
-    assert parameters_of(EVERYTHING, 6) == PARAMETERS
-    assert attributes_from(event(**PARAMETERS), 6, None) == EVERYTHING
+    assert parameters_of(EVERYTHING, True) == PARAMETERS
+    assert attributes_from(event(**PARAMETERS), True, None) == EVERYTHING
 
 
 def test_owners_are_numbers_in_version_3_and_texts_later() -> None:
     both = Attributes(uid=1000, gid=100, owner=b"alice", group=b"users")
-    assert parameters_of(both, 3)["file_owner"] == "1000"
-    assert parameters_of(both, 4)["file_owner"] == "alice"
-    assert parameters_of(replace(both, owner=None), 4)["file_owner"] == "1000"
-    three, four = (attributes_from(event(file_owner="7", file_group="8"), version, None) for version in (3, 4))
+    assert parameters_of(both, False)["file_owner"] == "1000"
+    assert parameters_of(both, True)["file_owner"] == "alice"
+    assert parameters_of(replace(both, owner=None), True)["file_owner"] == "1000"
+    three, four = (attributes_from(event(file_owner="7", file_group="8"), named, None) for named in (False, True))
     assert (three.uid, three.gid, three.owner, three.group) == (7, 8, None, None)
     assert (four.uid, four.gid, four.owner, four.group) == (None, None, b"7", b"8")
 
 
 def test_nothing_known_is_nothing_sent() -> None:
-    assert attributes_from(event(**parameters_of(Attributes(), 6)), 6, None) == Attributes()
+    assert attributes_from(event(**parameters_of(Attributes(), True)), True, None) == Attributes()
 
 
 def test_the_change_time_that_no_parameter_carries_stays_as_it_was_found() -> None:
     found = Attributes(ctime=5, ctime_ns=6)
-    assert attributes_from(event(), 6, found) == found
+    assert attributes_from(event(), True, found) == found
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_change_time_that_no_parameter_carries_stays_as_it_was_found() -> No
 def test_nanoseconds_count_before_the_rest_of_the_milliseconds(
     milliseconds: int, others: str, expected: tuple[int | None, int]
 ) -> None:
-    result = attributes_from(event(file_mtime=milliseconds, other_attributes=others), 6, None)
+    result = attributes_from(event(file_mtime=milliseconds, other_attributes=others), True, None)
     assert (result.mtime, result.mtime_ns) == expected
 
 
@@ -89,18 +89,18 @@ def test_nanoseconds_count_before_the_rest_of_the_milliseconds(
     ],
 )
 def test_the_type_is_in_the_mode_as_version_3_needs_it(permissions: int, kind: int, expected: int | None) -> None:
-    assert attributes_from(event(file_permissions=permissions, file_type=kind), 3, None).permissions == expected
+    assert attributes_from(event(file_permissions=permissions, file_type=kind), False, None).permissions == expected
 
 
 def test_texts_with_a_semicolon_are_left_out_and_unknown_names_not_sent() -> None:
-    assert parameters_of(Attributes(mime_type=b"a;b", link_count=1), 6)["other_attributes"] == "LinkCount=1"
+    assert parameters_of(Attributes(mime_type=b"a;b", link_count=1), True)["other_attributes"] == "LinkCount=1"
     others = "Shade=blue;;MIMEType=a=b;Odd"
-    assert attributes_from(event(other_attributes=others), 6, None) == Attributes(mime_type=b"a=b")
+    assert attributes_from(event(other_attributes=others), True, None) == Attributes(mime_type=b"a=b")
 
 
 @pytest.mark.parametrize(("others", "expected"), [("FileMimeType=a", b"a"), ("FileMimeType=a;MIMEType=b", b"b")])
 def test_the_type_of_content_has_two_names(others: str, expected: bytes) -> None:
-    assert attributes_from(event(other_attributes=others), 6, None).mime_type == expected
+    assert attributes_from(event(other_attributes=others), True, None).mime_type == expected
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ def test_the_type_of_content_has_two_names(others: str, expected: bytes) -> None
 )
 def test_what_no_field_can_hold_is_refused(parameters: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        attributes_from(event(**parameters), 3, None)
+        attributes_from(event(**parameters), False, None)
