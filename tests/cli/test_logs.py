@@ -139,7 +139,8 @@ def test_records_below_the_level_are_not_shown(level: str, count: int, stream: i
     assert len(stream.getvalue().splitlines()) == count
 
 
-def test_a_closed_log_stream_stops_nobody(stream: io.StringIO) -> None:
+def test_a_closed_log_stream_stops_nobody(stream: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "text", stream)
     stream.close()
     logging.getLogger("libsshd").info("something")
+    assert capsys.readouterr() == ("", "")

@@ -41,6 +41,7 @@ def test_waking_never_blocks_however_often_it_is_done() -> None:
         for _ in range(100_000):
             signals.wake()
         signals.wait()
+        assert signals.count == 0
 
 
 def test_the_signals_mean_afterwards_what_they_meant_before() -> None:
