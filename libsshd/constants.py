@@ -91,6 +91,37 @@ class OpenFlags(IntFlag):
     TEXT = 0x40
 
 
+class Disposition(IntEnum):
+    """SSH_FXF_CREATE_NEW and so on: what OPEN does about a file that exists or does not (on the wire from version 5
+    on; draft-13, section 8.1.1.3).
+    """
+
+    CREATE_NEW = 0
+    CREATE_TRUNCATE = 1
+    OPEN_EXISTING = 2
+    OPEN_OR_CREATE = 3
+    TRUNCATE_EXISTING = 4
+
+
+class OpenModes(IntFlag):
+    """SSH_FXF_*: what OPEN asks for besides OpenFlags, in the form of version 6 (draft-13, section 8.1.1.3).
+
+    BLOCK has its masks from here as well.
+    """
+
+    APPEND_DATA_ATOMIC = 0x10
+    BLOCK_READ = 0x40
+    BLOCK_WRITE = 0x80
+    BLOCK_DELETE = 0x100
+    BLOCK_ADVISORY = 0x200
+    NOFOLLOW = 0x400
+    DELETE_ON_CLOSE = 0x800
+    ACCESS_AUDIT_ALARM_INFO = 0x1000
+    ACCESS_BACKUP = 0x2000
+    BACKUP_STREAM = 0x4000
+    OVERRIDE_OWNER = 0x8000
+
+
 class AccessMask(IntFlag):
     """ACE4_*: what a client wants to do with what it opens (draft-13, section 7.8; on the wire from version 5 on).
 
@@ -131,6 +162,29 @@ class AttribBits(IntFlag):
     IMMUTABLE = 0x200
     SYNC = 0x400
     TRANSLATION_ERR = 0x800
+
+
+class AttributeFlags(IntFlag):
+    """SSH_FILEXFER_ATTR_*: the attributes present or wanted (draft-13, section 7.1; version 4 ends at
+    SUBSECOND_TIMES, version 5 at BITS). Version 3 has numbers of its own.
+    """
+
+    SIZE = 0x1
+    PERMISSIONS = 0x4
+    ACCESSTIME = 0x8
+    CREATETIME = 0x10
+    MODIFYTIME = 0x20
+    ACL = 0x40
+    OWNERGROUP = 0x80
+    SUBSECOND_TIMES = 0x100
+    BITS = 0x200
+    ALLOCATION_SIZE = 0x400
+    TEXT_HINT = 0x800
+    MIME_TYPE = 0x1000
+    LINK_COUNT = 0x2000
+    UNTRANSLATED_NAME = 0x4000
+    CTIME = 0x8000
+    EXTENDED = 0x80000000
 
 
 class RenameFlags(IntFlag):

@@ -143,6 +143,17 @@ class StatusError(Exception):
         return self.message or status_text(self.status)
 
 
+class UnsettableError(StatusError):
+    """Attributes that cannot be set: programs learn of them by an Error event, as of every failure to set some.
+
+    `unknown` are the names of users and groups that do not exist, which some versions tell their client.
+    """
+
+    def __init__(self, status: Status, message: str = "", unknown: tuple[bytes, ...] = ()) -> None:
+        super().__init__(status, message)
+        self.unknown = unknown
+
+
 _CODE_OF_ERRNO: dict[int, ErrorCode] = {
     _errno.EINTR: ErrorCode.INTERRUPTED,
     _errno.EBADF: ErrorCode.BAD_DESCRIPTOR,
@@ -230,6 +241,8 @@ _STATUS_OF_ERRNO: dict[int, Status] = {
     _errno.EACCES: Status.PERMISSION_DENIED,
     _errno.EPERM: Status.PERMISSION_DENIED,
     _errno.EEXIST: Status.FILE_ALREADY_EXISTS,
+    _errno.EINVAL: Status.INVALID_PARAMETER,
+    _errno.EBADF: Status.INVALID_HANDLE,
     _errno.EISDIR: Status.FILE_IS_A_DIRECTORY,
     _errno.ENOTDIR: Status.NOT_A_DIRECTORY,
     _errno.ENOTEMPTY: Status.DIR_NOT_EMPTY,
@@ -238,6 +251,7 @@ _STATUS_OF_ERRNO: dict[int, Status] = {
     _errno.ELOOP: Status.LINK_LOOP,
     _errno.ENAMETOOLONG: Status.INVALID_FILENAME,
     _errno.EROFS: Status.WRITE_PROTECT,
+    _errno.EOPNOTSUPP: Status.OP_UNSUPPORTED,
 }
 
 

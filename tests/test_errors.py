@@ -30,6 +30,9 @@ MAPPED = {
     errno.ELOOP: 21,
     errno.ENAMETOOLONG: 20,
     errno.EROFS: 12,
+    errno.EOPNOTSUPP: 8,
+    errno.EINVAL: 23,
+    errno.EBADF: 9,
 }
 
 

@@ -5,12 +5,15 @@ Rule: a length from the wire is compared with what is left before anything is sl
 
 from struct import Struct, error
 
+_U16 = Struct(">H")
 _U32 = Struct(">I")
 _U64 = Struct(">Q")
+_I64 = Struct(">q")
 _U32_PAIR = Struct(">2I")
 
 _read_u32 = _U32.unpack_from
 _read_u64 = _U64.unpack_from
+_read_i64 = _I64.unpack_from
 _read_u32_pair = _U32_PAIR.unpack_from
 
 _TOO_SHORT = "a field runs past the end of the packet"
@@ -80,6 +83,15 @@ class Reader:
         except error:
             raise Malformed(_TOO_SHORT) from None
 
+    def i64(self) -> int:
+        """Two's complement (draft-13, section 4.2)."""
+        pos = self._pos
+        self._pos = pos + 8
+        try:
+            return _read_i64(self._data, pos)[0]  # type: ignore[no-any-return]
+        except error:
+            raise Malformed(_TOO_SHORT) from None
+
     def u32_pair(self) -> tuple[int, int]:
         """Two uint32 that only come together."""
         pos = self._pos
@@ -138,12 +150,21 @@ def boolean(value: bool) -> bytes:
     return b"\x01" if value else b"\x00"
 
 
+def u16(value: int) -> bytes:
+    """Draft-13, section 4.2."""
+    return _U16.pack(value)
+
+
 def u32(value: int) -> bytes:
     return _U32.pack(value)
 
 
 def u64(value: int) -> bytes:
     return _U64.pack(value)
+
+
+def i64(value: int) -> bytes:
+    return _I64.pack(value)
 
 
 def string(value: bytes) -> bytes:

@@ -11,11 +11,14 @@ from libsshd.constants import Packet
 from libsshd.wire.buffer import Malformed, Reader, string, u8, u32
 from libsshd.wire.codepage import UTF_8, TranslatedV3, Translation
 from libsshd.wire.v3 import V3
+from libsshd.wire.v4 import V4
+from libsshd.wire.v5 import V5
+from libsshd.wire.v6 import V6
 
 Codec: TypeAlias = V3
 """What every version can do: the later ones derive from version 3."""
 
-_CODECS: dict[int, Codec] = {codec.version: codec for codec in (V3(),)}
+_CODECS: dict[int, Codec] = {codec.version: codec for codec in (V3(), V4(), V5(), V6())}
 
 
 def codec_for(version: int, translation: Translation | None = None) -> Codec:

@@ -12,7 +12,7 @@ from typing import ClassVar, get_args
 from libsshd.constants import Status
 from libsshd.errors import StatusError, status_text
 from libsshd.wire.buffer import Malformed, string, text, u32
-from libsshd.wire.messages import Entry, Request
+from libsshd.wire.messages import DirectoryEntry, Entry, Request
 from libsshd.wire.v3 import V3
 
 UTF_8 = 65001
@@ -146,13 +146,13 @@ class TranslatedV3(V3):
         translated = self._translation.to_wire((message or status_text(status)).encode("utf-8", "replace"))
         return u32(self.known_status(status)) + string(translated) + text(language)
 
-    def _entry(self, entry: Entry, *, exact: bool) -> bytes:
+    def _entry(self, entry: DirectoryEntry, *, exact: bool) -> bytes:
         name = self._translation.to_wire(entry.name, exact=exact)
         return super().entry(Entry(name, self._translation.to_wire(entry.longname), entry.attributes))
 
-    def entry(self, entry: Entry) -> bytes:
+    def entry(self, entry: DirectoryEntry) -> bytes:
         return self._entry(entry, exact=False)
 
-    def name(self, request_id: int, entries: Sequence[Entry]) -> bytes:
+    def name(self, request_id: int, entries: Sequence[DirectoryEntry]) -> bytes:
         encoded = [self._entry(entry, exact=True) for entry in entries]
         return self.names(request_id, len(encoded), b"".join(encoded))

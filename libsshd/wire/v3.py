@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from struct import Struct, error
 from typing import ClassVar, TypeAlias
 
-from libsshd.constants import Packet, Status
+from libsshd.constants import OpenFlags, Packet, Status
 from libsshd.errors import status_text
+from libsshd.wire.announcements import SELECT, VENDOR_ID_REQUEST, VERSIONS
 from libsshd.wire.buffer import Malformed, Reader, Unsupported, string, text, u32, u64
 from libsshd.wire.extensions import EXTENSIONS, SYMLINK_ORDER, Extension
 from libsshd.wire.messages import (
     Attributes,
     Close,
-    Entry,
+    DirectoryEntry,
     Fsetstat,
     Fstat,
     Lstat,
@@ -35,6 +36,7 @@ from libsshd.wire.messages import (
     Symlink,
     Write,
 )
+from libsshd.wire.offer import Offer
 
 Decoder: TypeAlias = Callable[[int, Reader], Request]
 
@@ -54,11 +56,13 @@ _EXTENDED = 0x80000000
 _FROM_STAT = _SIZE | _UIDGID | _PERMISSIONS | _ACMODTIME
 _KNOWN = _FROM_STAT | _EXTENDED
 
+_TEXT = int(OpenFlags.TEXT)  # has no meaning before version 4
 _MAX_TIME = 2**32 - 1
 
 _read_head = Struct(">BI").unpack_from  # type, request id
 _pack_head = Struct(">IBI").pack  # length, type, request id
 _pack_head_and_u32 = Struct(">IBII").pack  # length, type, request id, first uint32 of the body
+_pack_u32 = Struct(">I").pack
 _pack_from_stat = Struct(">IQ5I").pack  # flags, size, uid, gid, permissions, atime, mtime
 
 # Statuses of later versions that have a better equivalent than FAILURE.
@@ -77,16 +81,22 @@ class V3:
 
     version: ClassVar[int] = 3
     last_status: ClassVar[int] = Status.OP_UNSUPPORTED
-    extensions: ClassVar[tuple[Extension, ...]] = (*EXTENSIONS, SYMLINK_ORDER)
+    extensions: ClassVar[tuple[Extension, ...]] = (*EXTENSIONS, SYMLINK_ORDER, VERSIONS, SELECT, VENDOR_ID_REQUEST)
     native_open: ClassVar[bool] = True
     """C may answer OPEN and CLOSE by itself: they have version 3's layout, and names are those of the file system."""
+    language: ClassVar[str] = ""
+    """Language tag of this server's own messages; version 3 has OpenSSH's."""
     names_principals: ClassVar[bool] = False
     """Owner and group are names, as from version 4 on, and not numbers."""
+    sets_initial_attributes: ClassVar[bool] = False
+    """OPEN and MKDIR give what they create all attributes they carry, and not, as OpenSSH does, the mode alone."""
+    ignores_extended: ClassVar[bool] = True
+    """Extended attributes that nobody knows are left out, as up to version 5, and no reason to refuse a request."""
 
     def requests(self) -> dict[int, Decoder]:
         """Every request of this version: fields in the order of the draft, section 6."""
         return {
-            Packet.OPEN: lambda n, r: Open(n, r.string(), r.u32(), self.attributes(r)),
+            Packet.OPEN: lambda n, r: Open(n, r.string(), r.u32() & ~_TEXT, self.attributes(r)),
             Packet.CLOSE: lambda n, r: Close(n, r.string()),
             Packet.READ: lambda n, r: Read(n, r.string(), r.u64(), r.u32()),
             Packet.WRITE: lambda n, r: Write(n, r.string(), r.u64(), r.string()),
@@ -111,12 +121,17 @@ class V3:
     def __init__(self) -> None:
         self._decoders = {int(kind): decoder for kind, decoder in self.requests().items()}
         self._extension_decoders = {entry.name: entry.decode for entry in self.extensions if entry.decode}
-        self._stock_status = {int(status): self._status_body(status, "", "") for status in Status}
+        self._stock_status = {int(status): self._status_body(status, "", self.language) for status in Status}
 
-    @property
-    def announcements(self) -> list[tuple[bytes, bytes]]:
-        """Names and versions of the extensions, for encode_version."""
-        return [(entry.name, entry.version) for entry in self.extensions]
+    def announcements(self, offer: Offer) -> list[tuple[bytes, bytes]]:
+        """Names and data of the extensions, for encode_version."""
+        entries = [entry for entry in self.extensions if offer.announces(entry.name)]
+        names = tuple(entry.name for entry in entries if entry.decode)
+        said = (
+            (entry.name, entry.version(offer, names) if callable(entry.version) else entry.version)
+            for entry in entries
+        )
+        return [(name, data) for name, data in said if data is not None]
 
     def decode(self, payload: bytes) -> Request:
         """One request from a packet without its length field.
@@ -171,8 +186,8 @@ class V3:
         """ATTRS, which some clients leave out when they make a directory."""
         return Attributes() if r.at_end else self.attributes(r)
 
-    def encode_attributes(self, attributes: Attributes) -> bytes:
-        """ATTRS, section 5.
+    def encode_attributes(self, attributes: Attributes, wanted: int = 0) -> bytes:  # noqa: ARG002
+        """ATTRS, section 5; `wanted` matters from version 4 on.
 
         Version 3 has pairs (owner and group, both times) and unsigned 32-bit seconds: half a pair of ids is
         left out, a missing time takes the other's value, a time outside 1970 to 2106 the nearest one inside.
@@ -207,6 +222,10 @@ class V3:
             fields += (string(part) for pair in a.extended for part in pair)
         return u32(flags) + b"".join(fields)
 
+    def translating(self, translate: bool) -> "V3":  # noqa: ARG002
+        """The codec for a client that wants names in UTF-8, or as they are; only version 6 lets it choose."""
+        return self
+
     def known_status(self, status: int) -> int:
         """`status`, or the nearest one that this version has."""
         if 0 <= status <= self.last_status:
@@ -216,12 +235,25 @@ class V3:
     def _status_body(self, status: int, message: str, language: str) -> bytes:
         return u32(self.known_status(status)) + text(message or status_text(status)) + text(language)
 
-    def status(self, request_id: int, status: int, message: str = "", language: str = "") -> bytes:
-        """STATUS; without a message the stock text, which tells what the mapped number may not."""
-        body = None if message or language else self._stock_status.get(status)
+    def status(
+        self, request_id: int, status: int, message: str = "", language: str | None = None,
+        unknown: Sequence[bytes] = (),
+    ) -> bytes:  # fmt: skip
+        """STATUS; without a message the stock text, which tells what the mapped number may not.
+
+        `language` is the tag of a message that is not this server's own (RFC 1766), "" for one that nobody knows.
+        `unknown` are the names that UNKNOWN_PRINCIPAL is about, for versions that tell them.
+        """
+        body = None if message or language is not None else self._stock_status.get(status)
         if body is None:
-            body = self._status_body(status, message, language)
+            body = self._status_body(status, message, self.language if language is None else language)
+        if unknown:
+            body += self._unknown_principals(unknown)
         return _pack_head(5 + len(body), _STATUS, request_id) + body
+
+    def _unknown_principals(self, names: Sequence[bytes]) -> bytes:  # noqa: ARG002
+        """Data behind a STATUS, which version 3 does not have."""
+        return b""
 
     def handle(self, request_id: int, handle: bytes) -> bytes:
         """HANDLE; `handle` has at most 256 bytes."""
@@ -231,21 +263,29 @@ class V3:
         """DATA."""
         return _pack_head_and_u32(9 + len(data), _DATA, request_id, len(data)) + data
 
-    def entry(self, entry: Entry) -> bytes:
+    def entry(self, entry: DirectoryEntry) -> bytes:
         """One name of a NAME packet, for `names`."""
-        return string(entry.name) + string(entry.longname) + self.encode_attributes(entry.attributes)
+        name, line, basic = entry.name, entry.longname, entry.basic
+        try:
+            attributes = _pack_from_stat(_FROM_STAT, *basic) if basic else self.encode_attributes(entry.attributes)
+        except error:  # something is out of range
+            attributes = self.encode_attributes(entry.attributes)
+        return _pack_u32(len(name)) + name + _pack_u32(len(line)) + line + attributes
 
-    def names(self, request_id: int, count: int, entries: bytes) -> bytes:
-        """NAME from `count` encoded entries; the packet is 13 bytes longer than they are."""
+    def names(self, request_id: int, count: int, entries: bytes, at_end: bool = False) -> bytes:  # noqa: ARG002
+        """NAME from `count` encoded entries; the packet is 13 bytes longer than they are.
+
+        `at_end`: nothing is left to list, which later versions tell.
+        """
         return _pack_head_and_u32(9 + len(entries), _NAME, request_id, count) + entries
 
-    def name(self, request_id: int, entries: Sequence[Entry]) -> bytes:
+    def name(self, request_id: int, entries: Sequence[DirectoryEntry]) -> bytes:
         """NAME."""
         return self.names(request_id, len(entries), b"".join(map(self.entry, entries)))
 
-    def attrs(self, request_id: int, attributes: Attributes) -> bytes:
-        """ATTRS."""
-        body = self.encode_attributes(attributes)
+    def attrs(self, request_id: int, attributes: Attributes, wanted: int = 0) -> bytes:
+        """ATTRS; `wanted` are the AttributeFlags of the request (versions 4 and later), 0 for everything known."""
+        body = self.encode_attributes(attributes, wanted)
         return _pack_head(5 + len(body), _ATTRS, request_id) + body
 
     def extended_reply(self, request_id: int, data: bytes) -> bytes:

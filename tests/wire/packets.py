@@ -1,11 +1,25 @@
 """Literal packets of version 3, one field per line, and what each means. Used for both directions."""
 
+from collections.abc import Iterator
+
 from libsshd.wire import messages as m
 
 
-def fields(*literals: bytes) -> bytes:
+class Literal(bytes):
+    """A message that still knows its fields, in `parts`; those of a literal inside it are among them."""
+
+    parts: tuple[bytes, ...]
+
+
+def _parts(literal: bytes) -> Iterator[bytes]:
+    yield from literal.parts if isinstance(literal, Literal) else (literal,)
+
+
+def fields(*literals: bytes) -> Literal:
     """The fields of a message, joined."""
-    return b"".join(literals)
+    joined = Literal(b"".join(literals))
+    joined.parts = tuple(part for literal in literals for part in _parts(literal))
+    return joined
 
 
 ALL_ATTRIBUTES = fields(
@@ -32,7 +46,7 @@ ALL_ATTRIBUTES_VALUE = m.Attributes(
     extended=((b"a@b", b"\xff"), (b"c@d", b"")),
 )
 
-REQUESTS: dict[str, tuple[bytes, m.Request]] = {
+REQUESTS: dict[str, tuple[Literal, m.Request]] = {
     "open": (
         fields(
             b"\x03",  # SSH_FXP_OPEN
@@ -204,6 +218,16 @@ REQUESTS: dict[str, tuple[bytes, m.Request]] = {
         ),
         m.Symlink(18, target_path=b"target", link_path=b"/link"),
     ),
+    "posix-rename": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x13",  # id
+            b"\x00\x00\x00\x18posix-rename@openssh.com",  # extended-request
+            b"\x00\x00\x00\x02/a",  # oldpath
+            b"\x00\x00\x00\x02/b",  # newpath
+        ),
+        m.PosixRename(19, b"/a", b"/b"),
+    ),
     "statvfs": (
         fields(
             b"\xc8",  # SSH_FXP_EXTENDED
@@ -259,14 +283,178 @@ REQUESTS: dict[str, tuple[bytes, m.Request]] = {
         ),
         m.Limits(25),
     ),
+    "expand-path": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x1b",  # id
+            b"\x00\x00\x00\x17expand-path@openssh.com",  # extended-request
+            b"\x00\x00\x00\x03~/a",  # path
+        ),
+        m.ExpandPath(27, b"~/a"),
+    ),
+    "home-directory": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x1c",  # id
+            b"\x00\x00\x00\x0ehome-directory",  # extended-request
+            b"\x00\x00\x00\x04user",  # username
+        ),
+        m.HomeDirectory(28, b"user"),
+    ),
+    "users-groups-by-id": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x1d",  # id
+            b"\x00\x00\x00\x1eusers-groups-by-id@openssh.com",  # extended-request
+            b"\x00\x00\x00\x08\x00\x00\x00\x00\xff\xff\xff\xfe",  # uids: 0, 4294967294
+            b"\x00\x00\x00\x04\x00\x00\x00\x01",  # gids: 1
+        ),
+        m.UsersGroupsById(29, (0, 4294967294), (1,)),
+    ),
+    "get-temp-folder": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x1e",  # id
+            b"\x00\x00\x00\x0fget-temp-folder",  # extended-request
+        ),
+        m.GetTempFolder(30),
+    ),
+    "make-temp-folder": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x1f",  # id
+            b"\x00\x00\x00\x10make-temp-folder",  # extended-request
+        ),
+        m.MakeTempFolder(31),
+    ),
+    "vendor-id": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x30",  # id
+            b"\x00\x00\x00\x09vendor-id",  # extended-request
+            b"\x00\x00\x00\x05Acme!",  # vendor-name
+            b"\x00\x00\x00\x03ftp",  # product-name
+            b"\x00\x00\x00\x031.2",  # product-version
+            b"\x00\x00\x00\x01\x00\x00\x00\x02",  # product-build-number
+        ),
+        m.VendorId(48, b"Acme!", b"ftp", b"1.2", 2**32 + 2),
+    ),
+    "version-select": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x31",  # id
+            b"\x00\x00\x00\x0eversion-select",  # extended-request
+            b"\x00\x00\x00\x016",  # version-from-list
+        ),
+        m.VersionSelect(49, b"6"),
+    ),
+    "copy-data": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x20",  # id
+            b"\x00\x00\x00\x09copy-data",  # extended-request
+            b"\x00\x00\x00\x011",  # read-from-handle
+            b"\x00\x00\x00\x00\x00\x00\x00\x02",  # read-from-offset
+            b"\x00\x00\x00\x01\x00\x00\x00\x03",  # read-data-length
+            b"\x00\x00\x00\x012",  # write-to-handle
+            b"\x00\x00\x00\x00\x00\x00\x00\x04",  # write-to-offset
+        ),
+        m.CopyData(32, b"1", 2, 0x1_0000_0003, b"2", 4),
+    ),
+    "copy-file": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x21",  # id
+            b"\x00\x00\x00\x09copy-file",  # extended-request
+            b"\x00\x00\x00\x02/a",  # source-file
+            b"\x00\x00\x00\x02/b",  # destination-file
+            b"\x01",  # overwrite-destination
+        ),
+        m.CopyFile(33, b"/a", b"/b", True),
+    ),
+    "check-file": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x22",  # id
+            b"\x00\x00\x00\x0acheck-file",  # extended-request
+            b"\x00\x00\x00\x011",  # handle
+            b"\x00\x00\x00\x0bsha256,md5,",  # hash-algorithm-list, the last without a name
+            b"\x00\x00\x00\x00\x00\x00\x00\x01",  # start-offset
+            b"\x00\x00\x00\x01\x00\x00\x00\x00",  # length
+            b"\x00\x00\x01\x00",  # block-size
+        ),
+        m.CheckFile(34, b"1", (b"sha256", b"md5", b""), 1, 0x1_0000_0000, 256),
+    ),
+    "check-file-name": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x23",  # id
+            b"\x00\x00\x00\x0fcheck-file-name",  # extended-request
+            b"\x00\x00\x00\x02/f",  # name
+            b"\x00\x00\x00\x0bsha256,md5,",  # hash-algorithm-list, the last without a name
+            b"\x00\x00\x00\x00\x00\x00\x00\x01",  # start-offset
+            b"\x00\x00\x00\x01\x00\x00\x00\x00",  # length
+            b"\x00\x00\x01\x00",  # block-size
+        ),
+        m.CheckFileName(35, b"/f", (b"sha256", b"md5", b""), 1, 0x1_0000_0000, 256),
+    ),
+    "check-file-handle": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x24",  # id
+            b"\x00\x00\x00\x11check-file-handle",  # extended-request
+            b"\x00\x00\x00\x011",  # handle
+            b"\x00\x00\x00\x0bsha256,md5,",  # hash-algorithm-list, the last without a name
+            b"\x00\x00\x00\x00\x00\x00\x00\x01",  # start-offset
+            b"\x00\x00\x00\x01\x00\x00\x00\x00",  # length
+            b"\x00\x00\x01\x00",  # block-size
+        ),
+        m.CheckFileHandle(36, b"1", (b"sha256", b"md5", b""), 1, 0x1_0000_0000, 256),
+    ),
+    "md5-hash": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x25",  # id
+            b"\x00\x00\x00\x08md5-hash",  # extended-request
+            b"\x00\x00\x00\x02/f",  # filename
+            b"\x00\x00\x00\x00\x00\x00\x00\x01",  # start-offset
+            b"\x00\x00\x00\x01\x00\x00\x00\x00",  # length
+            b"\x00\x00\x00\x02\xfe\xff",  # quick-check-hash
+        ),
+        m.Md5Hash(37, b"/f", 1, 0x1_0000_0000, b"\xfe\xff"),
+    ),
+    "md5-hash-handle": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x26",  # id
+            b"\x00\x00\x00\x0fmd5-hash-handle",  # extended-request
+            b"\x00\x00\x00\x011",  # file-handle
+            b"\x00\x00\x00\x00\x00\x00\x00\x01",  # start-offset
+            b"\x00\x00\x00\x01\x00\x00\x00\x00",  # length
+            b"\x00\x00\x00\x02\xfe\xff",  # quick-check-hash
+        ),
+        m.Md5HashHandle(38, b"1", 1, 0x1_0000_0000, b"\xfe\xff"),
+    ),
+    "space-available": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x27",  # id
+            b"\x00\x00\x00\x0fspace-available",  # extended-request
+            b"\x00\x00\x00\x01/",  # path
+        ),
+        m.SpaceAvailable(39, b"/"),
+    ),
+    "ranges": (
+        fields(
+            b"\xc8",  # SSH_FXP_EXTENDED
+            b"\x00\x00\x00\x28",  # id
+            b"\x00\x00\x00\x13ranges@asyncssh.com",  # extended-request
+            b"\x00\x00\x00\x011",  # handle
+            b"\x00\x00\x00\x00\x00\x00\x00\x01",  # offset
+            b"\x00\x00\x00\x01\x00\x00\x00\x00",  # length
+        ),
+        m.Ranges(40, b"1", 1, 0x1_0000_0000),
+    ),
 }
 
-POSIX_RENAME = fields(
-    b"\xc8",  # SSH_FXP_EXTENDED
-    b"\x00\x00\x00\x13",  # id
-    b"\x00\x00\x00\x18posix-rename@openssh.com",  # extended-request
-    b"\x00\x00\x00\x02/a",  # oldpath
-    b"\x00\x00\x00\x02/b",  # newpath
-)
-
-EVERY_REQUEST = [packet for packet, _ in REQUESTS.values()] + [POSIX_RENAME]
+EVERY_REQUEST = [packet for packet, _ in REQUESTS.values()]

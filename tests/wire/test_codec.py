@@ -63,8 +63,9 @@ def test_random_bytes_behind_init_are_malformed_at_worst(rest: bytes) -> None:
         decode_init(b"\x01" + rest)
 
 
-def test_a_codec_is_picked_by_version() -> None:
-    assert codec_for(3).version == 3
+@pytest.mark.parametrize("version", [3, 4, 5, 6])
+def test_a_codec_is_picked_by_version(version: int) -> None:
+    assert codec_for(version).version == version
 
 
 @pytest.mark.parametrize("version", [-1, 0, 1, 2, 7, 2**32 - 1])

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from libsshd.wire.codec import codec_for
-from libsshd.wire.extensions import limits_reply, statvfs_reply
+from libsshd.wire.offer import Offer
+from libsshd.wire.reply import limits_reply, names_reply, ranges_reply, space_available_reply, statvfs_reply
 
 from .packets import EVERY_REQUEST, fields
 
@@ -15,7 +16,7 @@ codec = codec_for(3)
 
 
 def test_version_3_announces_names_and_versions() -> None:
-    assert codec.announcements == [
+    assert codec.announcements(Offer()) == [
         (b"posix-rename@openssh.com", b"1"),
         (b"statvfs@openssh.com", b"2"),
         (b"fstatvfs@openssh.com", b"2"),
@@ -23,6 +24,20 @@ def test_version_3_announces_names_and_versions() -> None:
         (b"fsync@openssh.com", b"1"),
         (b"lsetstat@openssh.com", b"1"),
         (b"limits@openssh.com", b"1"),
+        (b"expand-path@openssh.com", b"1"),
+        (b"copy-data", b"1"),
+        (b"home-directory", b"1"),
+        (b"users-groups-by-id@openssh.com", b"1"),
+        (b"copy-file", b"1"),
+        (b"check-file", b"1"),
+        (b"check-file-name", b"1"),
+        (b"check-file-handle", b"1"),
+        (b"md5-hash", b"1"),
+        (b"md5-hash-handle", b"1"),
+        (b"space-available", b"1"),
+        (b"get-temp-folder", b"1"),
+        (b"make-temp-folder", b"1"),
+        (b"ranges@asyncssh.com", b"1"),
         (b"symlink-order@rjk.greenend.org.uk", b"targetpath-linkpath"),
     ]
 
@@ -81,3 +96,34 @@ def test_a_limits_reply_has_four_fields_in_order() -> None:
         b"\x00\x00\x00\x00\x00\x00\x00\x02",  # max-write-length
         b"\x00\x00\x00\x00\x00\x00\x00\x00",  # max-open-handles: the system's limit
     )
+
+
+def test_a_reply_of_names_has_two_lists_each_a_string() -> None:
+    assert names_reply([b"root", b""], [b"x"]) == fields(
+        b"\x00\x00\x00\x0c\x00\x00\x00\x04root\x00\x00\x00\x00",  # usernames
+        b"\x00\x00\x00\x05\x00\x00\x00\x01x",  # groupnames
+    )
+    assert names_reply([], []) == bytes(8)
+
+
+def test_a_space_available_reply_has_five_fields_in_bytes() -> None:
+    volume = SimpleNamespace(**VOLUME | {"f_frsize": 512, "f_blocks": 100, "f_bfree": 40, "f_bavail": 30})
+    assert space_available_reply(volume) == fields(
+        b"\x00\x00\x00\x00\x00\x00\xc8\x00",  # bytes-on-device
+        b"\x00\x00\x00\x00\x00\x00\x50\x00",  # unused-bytes-on-device
+        b"\x00\x00\x00\x00\x00\x00\xb4\x00",  # bytes-available-to-user, used or not
+        b"\x00\x00\x00\x00\x00\x00\x3c\x00",  # unused-bytes-available-to-user
+        b"\x00\x00\x02\x00",  # bytes-per-allocation-unit
+    )
+
+
+def test_a_ranges_reply_has_pairs_and_says_whether_more_follow() -> None:
+    assert ranges_reply([(0, 4096), (2**40, 1)], at_end=False) == fields(
+        b"\x00\x00\x00\x02",  # count
+        b"\x00\x00\x00\x00\x00\x00\x00\x00",  # offset
+        b"\x00\x00\x00\x00\x00\x00\x10\x00",  # length
+        b"\x00\x00\x01\x00\x00\x00\x00\x00",  # offset
+        b"\x00\x00\x00\x00\x00\x00\x00\x01",  # length
+        b"\x00",  # at-end
+    )
+    assert ranges_reply([], at_end=True) == bytes(4) + b"\x01"

@@ -10,7 +10,7 @@ from libsshd.wire.buffer import Malformed, Unsupported
 from libsshd.wire.codec import codec_for
 
 from . import client_encoding as client
-from .packets import ALL_ATTRIBUTES, ALL_ATTRIBUTES_VALUE, POSIX_RENAME, REQUESTS, fields
+from .packets import ALL_ATTRIBUTES, ALL_ATTRIBUTES_VALUE, REQUESTS, fields
 
 codec = codec_for(3)
 each_request = pytest.mark.parametrize(("packet", "request_"), REQUESTS.values(), ids=list(REQUESTS))
@@ -34,8 +34,8 @@ def test_every_request_of_the_draft_has_a_literal() -> None:
 
 def test_posix_rename_is_a_rename_that_overwrites() -> None:
     flags = int(RenameFlags.OVERWRITE | RenameFlags.ATOMIC)
-    assert codec.decode(POSIX_RENAME) == m.Rename(19, b"/a", b"/b", flags)
-    assert client.encode_posix_rename(19, b"/a", b"/b") == POSIX_RENAME
+    packet, _ = REQUESTS["posix-rename"]
+    assert codec.decode(packet) == m.PosixRename(19, b"/a", b"/b", flags)
 
 
 @each_request
