@@ -4,6 +4,7 @@ from . import interpreter  # noqa: F401 - it comes first, and says where nothing
 from .connection import Algorithms, Bind, Connection, ConnectionInfo, library_versions, supported_algorithms
 from .hostkey import Key
 from .pipe import Pipe
+from .process import conceal
 from .sftp import Adopted, EventKind, EventView, HandleAccess, HandleCounts, HandleStats, Sftp, Watch
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Pipe",
     "Sftp",
     "Watch",
+    "conceal",
     "library_versions",
     "supported_algorithms",
 ]

@@ -89,6 +89,7 @@ int sshd_sftp_owned(sshd_sftp *s, uint8_t *name, size_t size);
 sshd_order *sshd_sftp_order(sshd_sftp *s);
 int sshd_sftp_obey(sshd_sftp *s);
 int sshd_sftp_reply(sshd_sftp *s, const uint8_t *packet, size_t length);
+int sshd_sftp_stock(sshd_sftp *s, const uint8_t *ok, size_t ok_length, const uint8_t *eof, size_t eof_length);
 int sshd_sftp_watch(sshd_sftp *s, int mask);
 /* --- end sftp.c --- */
 
@@ -97,9 +98,18 @@ typedef struct sshd_pipe sshd_pipe;
 sshd_pipe *sshd_pipe_new(int input, int output, const uint8_t *ok, size_t ok_length, const uint8_t *eof, size_t eof_length);
 void sshd_pipe_free(sshd_pipe *p);
 sshd_sftp *sshd_pipe_sftp(sshd_pipe *p);
+/* From now on SSHD_EVENT_WAKE comes as long as there is something to read from the descriptor `wake`. */
+void sshd_pipe_wake_by(sshd_pipe *p, int wake);
+/* -EINTR when a signal came: to be called again, without the reply, which is queued. */
 int sshd_pipe_next(sshd_pipe *p, const uint8_t *reply, size_t reply_length, sshd_event *e);
 int sshd_pipe_flush(sshd_pipe *p);
+int sshd_pipe_hung_up(sshd_pipe *p); /* nobody will read what we write */
 /* --- end pipe.c --- */
+
+/* --- process.c --- */
+/* Not to be read, written or dumped by its own user: PR_SET_DUMPABLE 0. */
+int sshd_process_conceal(void);
+/* --- end process.c --- */
 
 /* --- hostkey.c --- */
 typedef struct sshd_key sshd_key;
@@ -168,6 +178,8 @@ sshd_connection *sshd_connection_new(sshd_bind *b, int fd, int strict);
 void sshd_connection_free(sshd_connection *c);
 int sshd_connection_next(sshd_connection *c, const uint8_t *reply, size_t reply_length, sshd_event *e);
 int sshd_connection_flush(sshd_connection *c);
+/* Whether the peer has closed its side, without reading what it sent before that. */
+int sshd_connection_hung_up(sshd_connection *c);
 int sshd_connection_close(sshd_connection *c, int reason, const char *text, size_t length);
 void sshd_connection_abandon(sshd_connection *c); /* in the child of a fork */
 void sshd_connection_wake(sshd_connection *c);
@@ -207,15 +219,21 @@ typedef struct {
     uint64_t inode;
     uint64_t links;
     uint64_t size;
+    uint64_t allocation; /* bytes on the disk */
     int64_t atime;
     int64_t mtime;
     int64_t ctime;
+    int64_t birth;
     uint32_t atime_ns;
     uint32_t mtime_ns;
     uint32_t ctime_ns;
+    uint32_t birth_ns;
     uint32_t mode;
     uint32_t uid;
     uint32_t gid;
+    uint32_t bits; /* marks in the numbers of draft-13, section 7.9 */
+    uint32_t bits_known;
+    uint32_t birth_known;
 } sshd_stat;
 
 #define SSHD_CHANGE_SIZE 1
@@ -224,6 +242,7 @@ typedef struct {
 #define SSHD_CHANGE_MODE 8
 #define SSHD_CHANGE_ATIME 16
 #define SSHD_CHANGE_MTIME 32
+#define SSHD_CHANGE_ALLOCATION 64
 
 typedef struct {
     uint32_t what;
@@ -231,6 +250,7 @@ typedef struct {
     uint32_t gid;
     uint32_t mode;
     uint64_t size;
+    uint64_t allocation; /* space set aside, without moving the end of the file */
     int64_t atime;
     int64_t mtime;
     uint32_t atime_ns;

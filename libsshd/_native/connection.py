@@ -155,6 +155,11 @@ class Connection(EventView):
         """Sends what is queued as far as the peer takes it now, without waiting."""
         check(lib.sshd_connection_flush(self._c))
 
+    @property
+    def hung_up(self) -> bool:
+        """Whether the peer has closed its side, whatever it sent before that and we have not read yet."""
+        return lib.sshd_connection_hung_up(self._c) != 0  # type: ignore[no-any-return]
+
     def close(self, reason: int, text: str) -> None:
         """Sends what is owed and DISCONNECT (RFC 4253 section 11.1), at most for a few seconds."""
         message = text.encode()

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/stat.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* What the system's headers may be too old to name; these numbers are the same on every architecture but Alpha. */
@@ -18,9 +20,19 @@
 #define RENAME_NOREPLACE 1
 #endif
 
+#define BLOCK_SIZE 512 /* what st_blocks counts by */
+
+/* SSH_FILEXFER_ATTR_FLAGS_... */
+#define BIT_HIDDEN 0x004
+#define BIT_ENCRYPTED 0x020
+#define BIT_COMPRESSED 0x040
+#define BIT_SPARSE 0x080
+#define BIT_APPEND_ONLY 0x100
+#define BIT_IMMUTABLE 0x200
+
 #define PROC_PATH_SIZE 32 /* "/proc/self/fd/" and a number */
 
-_Static_assert(sizeof(sshd_stat) == 80, "the binding unpacks 7 x 8 + 6 x 4 bytes");
+_Static_assert(sizeof(sshd_stat) == 112, "the binding unpacks 9 x 8 + 10 x 4 bytes");
 
 /* ---- files ---- */
 
@@ -47,10 +59,12 @@ int sshd_path_open(int root, const char *path, uint64_t flags, uint32_t mode, in
 }
 
 static void stat_copy(sshd_stat *to, const struct stat *from) {
+    memset(to, 0, sizeof *to);
     to->device = from->st_dev;
     to->inode = from->st_ino;
     to->links = from->st_nlink;
     to->size = (uint64_t)from->st_size;
+    to->allocation = (uint64_t)from->st_blocks * BLOCK_SIZE;
     to->atime = from->st_atim.tv_sec;
     to->mtime = from->st_mtim.tv_sec;
     to->ctime = from->st_ctim.tv_sec;
@@ -62,13 +76,80 @@ static void stat_copy(sshd_stat *to, const struct stat *from) {
     to->gid = from->st_gid;
 }
 
-int sshd_file_stat(int fd, sshd_stat *result) {
-    struct stat st;
+static uint32_t statx_bits(uint64_t marks) {
+    return (marks & STATX_ATTR_ENCRYPTED ? BIT_ENCRYPTED : 0) | (marks & STATX_ATTR_COMPRESSED ? BIT_COMPRESSED : 0) |
+           (marks & STATX_ATTR_APPEND ? BIT_APPEND_ONLY : 0) | (marks & STATX_ATTR_IMMUTABLE ? BIT_IMMUTABLE : 0);
+}
 
-    if (fstat(fd, &st) < 0)
+static void statx_copy(sshd_stat *to, const struct statx *from) {
+    to->device = makedev(from->stx_dev_major, from->stx_dev_minor);
+    to->inode = from->stx_ino;
+    to->links = from->stx_nlink;
+    to->size = from->stx_size;
+    to->allocation = from->stx_blocks * BLOCK_SIZE;
+    to->atime = from->stx_atime.tv_sec;
+    to->mtime = from->stx_mtime.tv_sec;
+    to->ctime = from->stx_ctime.tv_sec;
+    to->birth = from->stx_btime.tv_sec;
+    to->atime_ns = from->stx_atime.tv_nsec;
+    to->mtime_ns = from->stx_mtime.tv_nsec;
+    to->ctime_ns = from->stx_ctime.tv_nsec;
+    to->birth_ns = from->stx_btime.tv_nsec;
+    to->mode = from->stx_mode;
+    to->uid = from->stx_uid;
+    to->gid = from->stx_gid;
+    to->bits = statx_bits(from->stx_attributes & from->stx_attributes_mask);
+    to->bits_known = statx_bits(from->stx_attributes_mask);
+    to->birth_known = from->stx_mask & STATX_BTIME ? 1 : 0;
+}
+
+static int is_no_name(const char *text) {
+    return strcmp(text, "") == 0 || strcmp(text, ".") == 0 || strcmp(text, "..") == 0;
+}
+
+/* What size and name tell. A name with a period in front is hidden, as `ls` has it; of what has none nobody knows. */
+static void stat_mark(sshd_stat *s, const char *name) {
+    if (S_ISREG(s->mode)) {
+        s->bits_known |= BIT_SPARSE;
+        s->bits |= s->allocation < s->size ? BIT_SPARSE : 0;
+    }
+    if (!is_no_name(name)) {
+        s->bits_known |= BIT_HIDDEN;
+        s->bits |= *name == '.' ? BIT_HIDDEN : 0;
+    }
+}
+
+/* As fstatat, of what is called `name` in the directory `fd`, or with "" of `fd` itself; a link is not followed. */
+static int stat_fill(sshd_stat *result, int fd, const char *name) {
+    int flags = AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH);
+    struct statx sx;
+    struct stat st;
+    int rc = sshd_outcome(syscall(SYS_statx, fd, name, flags, STATX_BASIC_STATS | STATX_BTIME, &sx));
+
+    if (rc == 0) {
+        statx_copy(result, &sx);
+        return 0;
+    }
+    if (rc != -ENOSYS && rc != -EPERM) /* what sandboxes say that do not know it */
+        return rc;
+    if (fstatat(fd, name, &st, flags) < 0)
         return -errno;
     stat_copy(result, &st);
     return 0;
+}
+
+static const char *last_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+int sshd_file_stat(int fd, sshd_stat *result) {
+    int rc = stat_fill(result, fd, "");
+
+    if (rc == 0)
+        stat_mark(result, "");
+    return rc;
 }
 
 int sshd_path_stat(int root, const char *path, int follow, sshd_stat *result, int rules) {
@@ -77,7 +158,9 @@ int sshd_path_stat(int root, const char *path, int follow, sshd_stat *result, in
 
     if (fd < 0)
         return fd;
-    rc = sshd_file_stat(fd, result);
+    rc = stat_fill(result, fd, "");
+    if (rc == 0)
+        stat_mark(result, last_name(path));
     close(fd);
     return rc;
 }
@@ -101,20 +184,41 @@ static gid_t change_gid(const sshd_change *c) {
 
 /* UTIME_NOW and UTIME_OMIT hide among the nanoseconds and are not the client's to send. */
 static int change_check(const sshd_change *c) {
-    if (c->what & SSHD_CHANGE_SIZE && c->size > INT64_MAX)
+    if ((c->what & SSHD_CHANGE_SIZE && c->size > INT64_MAX) || (c->what & SSHD_CHANGE_ALLOCATION && c->allocation > INT64_MAX))
         return -EFBIG;
     if ((c->what & SSHD_CHANGE_ATIME && c->atime_ns > 999999999) || (c->what & SSHD_CHANGE_MTIME && c->mtime_ns > 999999999))
         return -EINVAL;
     return 0;
 }
 
-/* Order: size, owner, mode, times; each undoes part of what a later one sets. Stops at the first failure. */
+/* Sets space aside for the file; less than it has cuts it off there (draft-13, section 7.4). */
+static int file_allocate(int fd, uint64_t space) {
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (space < (uint64_t)st.st_size)
+        return sshd_outcome(ftruncate(fd, (off_t)space));
+    return space == 0 ? 0 : sshd_outcome(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)space));
+}
+
+static int file_resize(int fd, const sshd_change *c) {
+    int rc = 0;
+
+    if (c->what & SSHD_CHANGE_SIZE)
+        rc = sshd_outcome(ftruncate(fd, (off_t)c->size));
+    if (rc == 0 && c->what & SSHD_CHANGE_ALLOCATION)
+        rc = file_allocate(fd, c->allocation);
+    return rc;
+}
+
+/* Order: sizes, owner, mode, times; each undoes part of what a later one sets. Stops at the first failure. */
 int sshd_file_change(int fd, const sshd_change *c) {
     struct timespec times[2];
     int rc = change_check(c);
 
-    if (rc == 0 && c->what & SSHD_CHANGE_SIZE)
-        rc = sshd_outcome(ftruncate(fd, (off_t)c->size));
+    if (rc == 0)
+        rc = file_resize(fd, c);
     if (rc == 0 && c->what & (SSHD_CHANGE_UID | SSHD_CHANGE_GID))
         rc = sshd_outcome(fchown(fd, change_uid(c), change_gid(c)));
     if (rc == 0 && c->what & SSHD_CHANGE_MODE)
@@ -134,7 +238,7 @@ static int same_object(int a, int b) {
 }
 
 /* ftruncate wants a writable descriptor: resolves again and goes on only if that gave the object `fd` holds. */
-static int path_resize(int root, const char *path, int fd, uint64_t size, int rules) {
+static int path_resize(int root, const char *path, int fd, const sshd_change *c, int rules) {
     int rc;
     int writable;
 
@@ -143,7 +247,7 @@ static int path_resize(int root, const char *path, int fd, uint64_t size, int ru
     writable = sshd_path_resolve(root, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0, rules);
     if (writable < 0)
         return writable;
-    rc = same_object(fd, writable) ? sshd_outcome(ftruncate(writable, (off_t)size)) : -EAGAIN;
+    rc = same_object(fd, writable) ? file_resize(writable, c) : -EAGAIN;
     close(writable);
     return rc;
 }
@@ -191,8 +295,8 @@ int sshd_path_change(int root, const char *path, int follow, const sshd_change *
     if (rc < 0)
         goto out;
     rc = 0;
-    if (c->what & SSHD_CHANGE_SIZE)
-        rc = path_resize(root, path, fd, c->size, rules);
+    if (c->what & (SSHD_CHANGE_SIZE | SSHD_CHANGE_ALLOCATION))
+        rc = path_resize(root, path, fd, c, rules);
     if (rc == 0 && c->what & (SSHD_CHANGE_UID | SSHD_CHANGE_GID))
         rc = sshd_outcome(fchownat(fd, "", change_uid(c), change_gid(c), AT_EMPTY_PATH));
     if (rc == 0 && c->what & SSHD_CHANGE_MODE)
@@ -347,12 +451,12 @@ static const char *visible_name(int root, int fd, const char *name) {
 
 /* Returns 0 when the entry has vanished. One that may not be looked at keeps its name and has a mode of 0. */
 static int record_stat(int root, int fd, const struct record *record, sshd_stat *result) {
-    struct stat st;
+    int rc = stat_fill(result, fd, visible_name(root, fd, record->name));
 
-    if (fstatat(fd, visible_name(root, fd, record->name), &st, AT_SYMLINK_NOFOLLOW) == 0)
-        stat_copy(result, &st);
-    else if (errno == ENOENT)
+    if (rc == -ENOENT)
         return 0;
+    if (rc == 0)
+        stat_mark(result, record->name);
     else
         memset(result, 0, sizeof *result);
     return 1;

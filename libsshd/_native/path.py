@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 from ._core import ffi, lib
 
 Stat: TypeAlias = tuple[int, ...]
-"""sshd_stat: device, inode, links, size, atime, mtime, ctime, atime_ns, mtime_ns, ctime_ns, mode, uid, gid.
+"""sshd_stat: device, inode, links, size, allocation, atime, mtime, ctime, birth, atime_ns, mtime_ns, ctime_ns,
+birth_ns, mode, uid, gid, bits, bits_known, birth_known (0: nothing is known of the birth).
 
 A mode of 0 means that the kernel refused to tell anything about this entry of a directory.
 """
@@ -23,7 +24,7 @@ WALK = int(lib.SSHD_RULE_WALK)
 BENEATH = int(lib.SSHD_RULE_BENEATH)
 """Of `rules`: an absolute link, or ".." at the root, is EACCES instead of being resolved inside the root."""
 
-_STAT = Struct("=4Q3q6I")
+_STAT = Struct("=5Q4q10I")
 _BATCH = int(lib.SSHD_DIRECTORY_BATCH)
 _NAMES = int(lib.SSHD_DIRECTORY_NAMES)
 _TARGET_SIZE = 4096
@@ -77,15 +78,17 @@ class Change:
         self,
         *,
         size: int | None,
+        allocation: int | None = None,
         uid: int | None,
         gid: int | None,
         mode: int | None,
         atime: tuple[int | None, int],
         mtime: tuple[int | None, int],
     ) -> None:
-        """Size in bytes; times as (seconds, nanoseconds within that second)."""
+        """Size and space to set aside in bytes; times as (seconds, nanoseconds within that second)."""
         what = (
             (lib.SSHD_CHANGE_SIZE if size is not None else 0)
+            | (lib.SSHD_CHANGE_ALLOCATION if allocation is not None else 0)
             | (lib.SSHD_CHANGE_UID if uid is not None else 0)
             | (lib.SSHD_CHANGE_GID if gid is not None else 0)
             | (lib.SSHD_CHANGE_MODE if mode is not None else 0)
@@ -98,6 +101,7 @@ class Change:
             gid or 0,
             mode or 0,
             size or 0,
+            allocation or 0,
             atime[0] or 0,
             mtime[0] or 0,
             atime[1],
@@ -109,11 +113,11 @@ class Change:
             raise OSError(EINVAL, os.strerror(EINVAL)) from None
 
     def apply(self, root: int, path: bytes, *, follow: bool, rules: int) -> None:
-        """In the order size, owner, mode, times, all on the same object; stops at the first failure."""
+        """In the order size, space, owner, mode, times, all on the same object; stops at the first failure."""
         _checked(lib.sshd_path_change(root, _path(path), follow, self._struct, rules))
 
     def apply_to_file(self, fd: int) -> None:
-        """As apply; the size needs a writable descriptor."""
+        """As apply; size and space need a writable descriptor."""
         _checked(lib.sshd_file_change(fd, self._struct))
 
 

@@ -13,6 +13,7 @@ struct sshd_pipe {
     sshd_sftp sftp;
     int input;
     int output;
+    int wake;
     int ended;
 };
 
@@ -23,6 +24,7 @@ sshd_pipe *sshd_pipe_new(int input, int output, const uint8_t *ok, size_t ok_len
         return NULL;
     p->input = input;
     p->output = output;
+    p->wake = -1;
     if (sshd_sftp_init(&p->sftp, ok, ok_length, eof, eof_length) < 0) {
         free(p);
         return NULL;
@@ -41,12 +43,17 @@ sshd_sftp *sshd_pipe_sftp(sshd_pipe *p) {
     return &p->sftp;
 }
 
-static int wait_for(int fd, short events) {
-    struct pollfd poller = {fd, events, 0};
-    return poll(&poller, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+void sshd_pipe_wake_by(sshd_pipe *p, int wake) {
+    p->wake = wake;
 }
 
-/* The descriptors may be non-blocking: input and output can be one socket that somebody else made so. */
+static int wait_for(int fd, short events) {
+    struct pollfd poller = {fd, events, 0};
+    return poll(&poller, 1, -1) < 0 ? -errno : 0;
+}
+
+/* The descriptors may be non-blocking: input and output can be one socket that somebody else made so.
+ * A signal is -EINTR, so that its handler in Python can run; nothing is lost if the call is made again. */
 int sshd_pipe_flush(sshd_pipe *p) {
     sshd_buffer *out = &p->sftp.out;
 
@@ -58,11 +65,29 @@ int sshd_pipe_flush(sshd_pipe *p) {
             int rc = wait_for(p->output, POLLOUT);
             if (rc < 0)
                 return rc;
-        } else if (errno != EINTR) {
+        } else {
             return -errno;
         }
     }
     return 0;
+}
+
+/* The end of the input says nothing: all requests may be sent before the first reply is read. */
+int sshd_pipe_hung_up(sshd_pipe *p) {
+    struct pollfd poller = {p->output, 0, 0};
+
+    return poll(&poller, 1, 0) > 0 && (poller.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+/* 1 when there is something to read from `wake`. Without this, a signal just before a read would wait as long as it. */
+static int pipe_woken(const sshd_pipe *p) {
+    struct pollfd pollers[] = {{p->input, POLLIN, 0}, {p->wake, POLLIN, 0}};
+
+    if (p->wake < 0)
+        return 0;
+    if (poll(pollers, 2, -1) < 0)
+        return -errno;
+    return pollers[1].revents != 0;
 }
 
 static int pipe_fill(sshd_pipe *p) {
@@ -79,10 +104,7 @@ static int pipe_fill(sshd_pipe *p) {
             p->ended = 1;
             return 0;
         }
-        if (errno == EAGAIN)
-            rc = wait_for(p->input, POLLIN);
-        else if (errno != EINTR)
-            rc = -errno;
+        rc = errno == EAGAIN ? wait_for(p->input, POLLIN) : -errno;
     }
     return rc;
 }
@@ -102,7 +124,14 @@ int sshd_pipe_next(sshd_pipe *p, const uint8_t *reply, size_t reply_length, sshd
             break;
         }
         rc = sshd_pipe_flush(p);
-        if (rc == 0 && served == SSHD_SERVE_IDLE)
+        if (rc < 0 || served != SSHD_SERVE_IDLE)
+            continue;
+        rc = pipe_woken(p);
+        if (rc > 0) {
+            e->kind = SSHD_EVENT_WAKE;
+            break;
+        }
+        if (rc == 0)
             rc = pipe_fill(p);
     }
     return rc < 0 ? rc : 0;

@@ -16,9 +16,13 @@ static int status_template(uint8_t *to, size_t *to_length, const uint8_t *from, 
 }
 
 int sshd_sftp_init(sshd_sftp *s, const uint8_t *ok, size_t ok_length, const uint8_t *eof, size_t eof_length) {
+    s->files.root = -1;
+    return sshd_sftp_stock(s, ok, ok_length, eof, eof_length);
+}
+
+int sshd_sftp_stock(sshd_sftp *s, const uint8_t *ok, size_t ok_length, const uint8_t *eof, size_t eof_length) {
     int rc = status_template(s->ok, &s->ok_length, ok, ok_length);
 
-    s->files.root = -1;
     return rc < 0 ? rc : status_template(s->eof, &s->eof_length, eof, eof_length);
 }
 

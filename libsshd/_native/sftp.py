@@ -194,6 +194,10 @@ class Sftp:
         """Queues an encoded reply behind those already queued."""
         check(lib.sshd_sftp_reply(self._s, packet, len(packet)))
 
+    def stock(self, ok: bytes, eof: bytes) -> None:
+        """The encoded OK and EOF that C sends by itself from now on, with any request id."""
+        check(lib.sshd_sftp_stock(self._s, ok, len(ok), eof, len(eof)))
+
     def watch(self, mask: Watch) -> Watch:
         """Sets which requests Python wants to see, from any thread; the former mask."""
         return Watch(lib.sshd_sftp_watch(self._s, mask))

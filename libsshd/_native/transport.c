@@ -151,6 +151,12 @@ int sshd_connection_owing(sshd_connection *c) {
 
 /* --- waiting --- */
 
+int sshd_connection_hung_up(sshd_connection *c) {
+    struct pollfd poller = {sshd_connection_socket(c), POLLRDHUP, 0};
+
+    return c->state != SSHD_OPEN || (poll(&poller, 1, 0) > 0 && poller.revents != 0);
+}
+
 int sshd_connection_wait(sshd_connection *c, int64_t due, short events, int wake_too) {
     struct pollfd pollers[2] = {{sshd_connection_socket(c), events, 0}, {c->wake_fd, POLLIN, 0}};
     int64_t left = due ? due - sshd_now() : 0;
