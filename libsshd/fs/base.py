@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from errno import EACCES, EINVAL
 from typing import NamedTuple, Protocol
 
-from libsshd.wire.messages import Attributes, Entry
+from libsshd.wire.messages import Attributes, DirectoryEntry
 
 
 class Directory(Protocol):
     """An open directory."""
 
-    def read(self, limit: int) -> list[Entry]:
+    def read(self, limit: int) -> Sequence[DirectoryEntry]:
         """At most `limit` further entries, "." and ".." among them; an empty list at the end. Raises OSError."""
 
     def fileno(self) -> int:
@@ -39,8 +39,11 @@ class FileSystem(Protocol):
     def native_files(self, *, read_only: bool) -> NativeFiles | None:
         """None when every OPEN must go through `open`; with read_only, flags that change nothing."""
 
-    def open(self, path: bytes, flags: int, permissions: int | None) -> int:
-        """A descriptor of a regular file; `flags` are OpenFlags bits."""
+    def open(self, path: bytes, flags: int, permissions: int | None, *, nofollow: bool = False) -> int:
+        """A descriptor of a regular file; `flags` are OpenFlags bits. With nofollow, ELOOP for a link."""
+
+    def create(self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False) -> int:
+        """As open with CREAT; a file that it makes has these attributes, or is removed again. The size is a hint."""
 
     def opendir(self, path: bytes, *, clock: bool = True) -> Directory:
         """Fails here, not at the first read, if there is no such directory.
@@ -58,22 +61,31 @@ class FileSystem(Protocol):
         """Of an open file or directory."""
 
     def setstat(self, path: bytes, attributes: Attributes) -> None:
-        """Sets what is given, in the order size, owner, mode, times; stops at the first failure."""
+        """Sets what is given, in the order size, allocation, owner, mode, times; stops at the first failure.
+
+        Raises UnsettableError before anything is changed: for what can never be set, and for unknown owners.
+        """
 
     def lsetstat(self, path: bytes, attributes: Attributes) -> None:
         """As setstat, on a link itself."""
 
     def fsetstat(self, fd: int, attributes: Attributes) -> None:
-        """As setstat, on an open file or directory."""
+        """As setstat, on an open file or directory; the sizes need a writable descriptor."""
 
     def mkdir(self, path: bytes, permissions: int | None) -> None:
         """The parent exists, the name does not."""
+
+    def create_directory(self, path: bytes, initial: Attributes) -> None:
+        """As mkdir; what it makes has these attributes, or is removed again."""
 
     def rmdir(self, path: bytes) -> None:
         """Removes an empty directory."""
 
     def remove(self, path: bytes) -> None:
         """Removes a name that is no directory; a link itself."""
+
+    def remove_same(self, path: bytes, fd: int) -> None:
+        """As remove, if the name still leads to what is open as `fd`; else nothing happens."""
 
     def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:
         """EEXIST if `new` is taken, unless it may be replaced."""
@@ -115,6 +127,18 @@ def normalise(path: bytes, start: bytes = b"/") -> bytes:
         elif part not in (b"", b"."):
             parts.append(part)
     return b"/" + b"/".join(parts)
+
+
+def join(start: bytes, *paths: bytes) -> bytes:
+    """Where the last of the paths leads, if each begins where the one before it leads, and the first at `start`.
+
+    The text is normalised once, at its end: a request may hold thousands of paths. Raises as normalise.
+    """
+    if any(b"\0" in path for path in paths):
+        raise OSError(EINVAL, os.strerror(EINVAL))
+    given = [path for path in paths if path]
+    absolute = [at for at, path in enumerate(given) if path[:1] == b"/"]
+    return normalise(b"/".join(given[absolute[-1] :] if absolute else given), start)
 
 
 def below(path: bytes, home: bytes) -> bytes:

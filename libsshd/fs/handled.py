@@ -36,7 +36,10 @@ class HandledFileSystem:
     def native_files(self, *, read_only: bool) -> NativeFiles | None:
         return None
 
-    def open(self, path: bytes, flags: int, permissions: int | None) -> int:
+    def open(self, path: bytes, flags: int, permissions: int | None, *, nofollow: bool = False) -> int:
+        return -1
+
+    def create(self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False) -> int:
         return -1
 
     def opendir(self, path: bytes, *, clock: bool = True) -> HandledDirectory:
@@ -63,10 +66,16 @@ class HandledFileSystem:
     def mkdir(self, path: bytes, permissions: int | None) -> None:
         """Done by DirCreate."""
 
+    def create_directory(self, path: bytes, initial: Attributes) -> None:
+        """Done by DirCreate."""
+
     def rmdir(self, path: bytes) -> None:
         """Done by DirRemove."""
 
     def remove(self, path: bytes) -> None:
+        """Done by FileRemove."""
+
+    def remove_same(self, path: bytes, fd: int) -> None:
         """Done by FileRemove."""
 
     def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:

@@ -13,7 +13,7 @@ from stat import S_IFMT, filemode
 from typing import NamedTuple
 
 from libsshd.constants import FileType
-from libsshd.wire.messages import Attributes, Entry
+from libsshd.wire.messages import Attributes, Basic
 
 Stat = tuple[int, ...]
 """As in libsshd._native.path."""
@@ -47,21 +47,31 @@ class Kind(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def owner_name(uid: int) -> bytes:
-    """The user's name, or the number of one that has none."""
+def user_name_or_nothing(uid: int) -> bytes:
+    """The user's name, b"" for a number that has none."""
     try:
         return getpwuid(uid).pw_name.encode("utf-8", "surrogateescape")
     except (KeyError, OverflowError):
-        return b"%d" % uid
+        return b""
 
 
 @lru_cache(maxsize=1024)
-def group_name(gid: int) -> bytes:
-    """The group's name, or the number of one that has none."""
+def group_name_or_nothing(gid: int) -> bytes:
+    """The group's name, b"" for a number that has none."""
     try:
         return getgrgid(gid).gr_name.encode("utf-8", "surrogateescape")
     except (KeyError, OverflowError):
-        return b"%d" % gid
+        return b""
+
+
+def owner_name(uid: int) -> bytes:
+    """The user's name, or the number of one that has none."""
+    return user_name_or_nothing(uid) or b"%d" % uid
+
+
+def group_name(gid: int) -> bytes:
+    """The group's name, or the number of one that has none."""
+    return group_name_or_nothing(gid) or b"%d" % gid
 
 
 @lru_cache(maxsize=4096)
@@ -88,16 +98,18 @@ def date(mtime: int, now: float, *, clock: bool = True) -> bytes:
 
 def attributes_of(stat: Stat) -> Attributes:
     """Everything known about an object; see Attributes for the units."""
-    return _attributes(stat, kind_of(stat[10], stat[2], stat[11], stat[12]))
+    return _attributes(stat, kind_of(stat[13], stat[2], stat[14], stat[15]))
 
 
 def _attributes(stat: Stat, kind: Kind) -> Attributes:
-    _, _, links, size, atime, mtime, ctime, atime_ns, mtime_ns, ctime_ns, mode, uid, gid = stat
-    file_type, owner, group, _ = kind
     # fmt: off
+    (_, _, links, size, allocation, atime, mtime, ctime, birth, atime_ns, mtime_ns, ctime_ns, birth_ns, mode, uid,
+     gid, bits, bits_known, birth_known) = stat
+    file_type, owner, group, _ = kind
     return Attributes(  # by position: keywords would double the cost
-        size, uid, gid, mode, atime, mtime, (), file_type, atime_ns, mtime_ns, None, 0, ctime, ctime_ns,
-        owner, group, None, None, None, None, None, None, links,
+        size, uid, gid, mode, atime, mtime, (), file_type, atime_ns, mtime_ns,
+        birth if birth_known else None, birth_ns, ctime, ctime_ns,
+        owner, group, allocation, None, bits, bits_known, None, None, links,
     )
     # fmt: on
 
@@ -133,6 +145,26 @@ def _rights(a: Attributes) -> bytes:
     return text if a.permissions is not None else text[:1] + b"?" * 9
 
 
+class ListedEntry:
+    """A DirectoryEntry; its attributes are made when they are asked for, since version 3 does with the basic ones.
+
+    There are none where the kernel refused to tell them (mode 0).
+    """
+
+    __slots__ = ("_kind", "_stat", "basic", "longname", "name")
+
+    def __init__(self, name: bytes, longname: bytes, stat: Stat, kind: Kind) -> None:
+        self.name = name
+        self.longname = longname
+        self.basic: Basic | None = (stat[3], stat[14], stat[15], stat[13], stat[5], stat[6]) if stat[13] else None
+        self._stat = stat
+        self._kind = kind
+
+    @property
+    def attributes(self) -> Attributes:
+        return _attributes(self._stat, self._kind) if self.basic else Attributes()
+
+
 class Listing:
     """Turns one directory's objects into entries; `now` and `clock` as in `date`."""
 
@@ -141,23 +173,23 @@ class Listing:
         self._clock = clock
         self._dates: dict[int, bytes] = {}
 
-    def entries(self, names: Iterable[bytes], stats: Iterable[Stat]) -> list[Entry]:
-        """One entry for each name; without attributes where the kernel refused to tell them (mode 0).
+    def entries(self, names: Iterable[bytes], stats: Iterable[Stat]) -> list[ListedEntry]:
+        """One entry for each name.
 
         A name's bytes are unchanged, except that in the long name a newline is "?": clients split that into lines.
         """
         result = []
         date_of = self._dates.get
         for name, stat in zip(names, stats, strict=True):
-            kind = kind_of(stat[10], stat[2], stat[11], stat[12])
+            kind = kind_of(stat[13], stat[2], stat[14], stat[15])
             shown = name.replace(b"\n", b"?") if b"\n" in name else name
             line = b"%b %8d %b %b" % (
                 kind.line,
                 stat[3],
-                date_of(stat[5] // 60) or self._date(stat[5]),
+                date_of(stat[6] // 60) or self._date(stat[6]),
                 shown,
             )
-            result.append(Entry(name, line, _attributes(stat, kind) if stat[10] else Attributes()))
+            result.append(ListedEntry(name, line, stat, kind))
         return result
 
     def _date(self, mtime: int) -> bytes:

@@ -39,8 +39,11 @@ class RestrictedFileSystem:
     def native_files(self, *, read_only: bool = False) -> None:
         """None: C knows no homes."""
 
-    def open(self, path: bytes, flags: int, permissions: int | None) -> int:
-        return self._inside.open(self._below(path), flags, permissions)
+    def open(self, path: bytes, flags: int, permissions: int | None, *, nofollow: bool = False) -> int:
+        return self._inside.open(self._below(path), flags, permissions, nofollow=nofollow)
+
+    def create(self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False) -> int:
+        return self._inside.create(self._below(path), flags, initial, nofollow=nofollow)
 
     def opendir(self, path: bytes, *, clock: bool = True) -> Directory:
         return self._inside.opendir(self._below(path), clock=clock)
@@ -66,11 +69,17 @@ class RestrictedFileSystem:
     def mkdir(self, path: bytes, permissions: int | None) -> None:
         self._inside.mkdir(self._below(path), permissions)
 
+    def create_directory(self, path: bytes, initial: Attributes) -> None:
+        self._inside.create_directory(self._below(path), initial)
+
     def rmdir(self, path: bytes) -> None:
         self._inside.rmdir(self._name(path))
 
     def remove(self, path: bytes) -> None:
         self._inside.remove(self._name(path))
+
+    def remove_same(self, path: bytes, fd: int) -> None:
+        self._inside.remove_same(self._name(path), fd)
 
     def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:
         self._inside.rename(self._name(old), self._name(new), overwrite=overwrite)

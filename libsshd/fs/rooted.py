@@ -7,8 +7,11 @@ root can become a root of its own (`beneath`), or the only part of the tree that
 
 import os
 import time
+from contextlib import suppress
+from dataclasses import replace
 from errno import EINVAL, EROFS
 from functools import cache
+from stat import S_ISLNK
 from types import TracebackType
 from typing import Self
 from weakref import finalize
@@ -16,13 +19,15 @@ from weakref import finalize
 from libsshd._native import path as native
 from libsshd.constants import OpenFlags
 from libsshd.fs.base import NativeFiles, normalise
-from libsshd.fs.listing import Listing, attributes_of
+from libsshd.fs.changes import change_of, initial_change, sets_more
+from libsshd.fs.listing import ListedEntry, Listing, attributes_of
 from libsshd.fs.restricted import RestrictedFileSystem
-from libsshd.wire.messages import Attributes, Entry
+from libsshd.wire.messages import Attributes
 
 _MODE_BITS = 0o7777
 _FILE_MODE = 0o666
 _DIRECTORY_MODE = 0o777
+_LINK_MODE = 0o777
 _ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 # Plain integers: testing IntFlag members costs more than opening the file.
@@ -30,6 +35,7 @@ _READ, _WRITE, _APPEND = int(OpenFlags.READ), int(OpenFlags.WRITE), int(OpenFlag
 _CREAT, _TRUNC, _EXCL = int(OpenFlags.CREAT), int(OpenFlags.TRUNC), int(OpenFlags.EXCL)
 _ACCESS = {0: os.O_RDONLY, _READ: os.O_RDONLY, _WRITE: os.O_WRONLY, _READ | _WRITE: os.O_RDWR}
 _CHANGING = _WRITE | _APPEND | _CREAT | _TRUNC
+_KNOWN = _READ | _EXCL | _CHANGING
 
 
 def _error(number: int) -> OSError:
@@ -69,17 +75,6 @@ def _mode(permissions: int | None, default: int) -> int:
     return default if permissions is None else permissions & _MODE_BITS
 
 
-def _change(a: Attributes) -> native.Change:
-    return native.Change(
-        size=a.size,
-        uid=a.uid,
-        gid=a.gid,
-        mode=None if a.permissions is None else a.permissions & _MODE_BITS,
-        atime=(a.atime, a.atime_ns),
-        mtime=(a.mtime, a.mtime_ns),
-    )
-
-
 class RootedDirectory:
     """An open directory. Entries that vanish while they are read are left out."""
 
@@ -87,9 +82,9 @@ class RootedDirectory:
         self._fs = fs  # whose root must stay open as long as ".." is compared with it
         self._fd = fd
         self._listing = Listing(time.time(), clock=clock)
-        self._waiting: list[Entry] = []
+        self._waiting: list[ListedEntry] = []
 
-    def read(self, limit: int) -> list[Entry]:
+    def read(self, limit: int) -> list[ListedEntry]:
         """At most `limit` further entries, [] at the end."""
         if not self._waiting:
             names, stats = native.read_directory(self._fs.fileno(), self.fileno())
@@ -173,12 +168,37 @@ class RootedFileSystem:
     def native_files(self, *, read_only: bool = False) -> NativeFiles:
         return NativeFiles(self._root, bool(self._rules & native.WALK), _native_flags(self._read_only or read_only))
 
-    def open(self, path: bytes, flags: int, permissions: int | None) -> int:
+    def open(self, path: bytes, flags: int, permissions: int | None, *, nofollow: bool = False) -> int:
         if flags & _CHANGING:
             self._writing()
-        return native.open_file(
-            self._root, path, _open_flags(flags & 0x3F), _mode(permissions, _FILE_MODE), rules=self._rules
-        )
+        how = _open_flags(flags & _KNOWN) | (os.O_NOFOLLOW if nofollow else 0)
+        return native.open_file(self._root, path, how, _mode(permissions, _FILE_MODE), rules=self._rules)
+
+    def create(self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False) -> int:
+        """What exists is opened first: its attributes are not looked at, however strange.
+
+        A link that leads to nothing is only opened in passing, so a file made behind it has the mode alone.
+        """
+        if not sets_more(initial):
+            return self.open(path, flags, initial.permissions, nofollow=nofollow)
+        if not flags & _EXCL:
+            with suppress(FileNotFoundError):
+                return self.open(path, flags & ~_CREAT, None, nofollow=nofollow)
+        change = initial_change(initial)
+        try:
+            fd = self.open(path, flags | _EXCL, initial.permissions, nofollow=nofollow)
+        except FileExistsError:
+            if flags & _EXCL:
+                raise
+            return self.open(path, flags, initial.permissions, nofollow=nofollow)
+        try:
+            change.apply_to_file(fd)
+        except BaseException:
+            with suppress(OSError):
+                self.remove_same(path, fd)
+            os.close(fd)
+            raise
+        return fd
 
     def opendir(self, path: bytes, *, clock: bool = True) -> RootedDirectory:
         return RootedDirectory(self, native.open_directory(self._root, path, rules=self._rules), clock=clock)
@@ -194,19 +214,33 @@ class RootedFileSystem:
 
     def setstat(self, path: bytes, attributes: Attributes) -> None:
         self._writing()
-        _change(attributes).apply(self._root, path, follow=True, rules=self._rules)
+        change_of(attributes).apply(self._root, path, follow=True, rules=self._rules)
 
     def lsetstat(self, path: bytes, attributes: Attributes) -> None:
         self._writing()
-        _change(attributes).apply(self._root, path, follow=False, rules=self._rules)
+        asked = attributes.permissions
+        if asked is not None and asked & _MODE_BITS == _LINK_MODE and S_ISLNK(self.lstat(path).permissions or 0):
+            attributes = replace(attributes, permissions=None)  # it has that mode, and no other can be set
+        change_of(attributes).apply(self._root, path, follow=False, rules=self._rules)
 
     def fsetstat(self, fd: int, attributes: Attributes) -> None:
         self._writing()
-        _change(attributes).apply_to_file(fd)
+        change_of(attributes).apply_to_file(fd)
 
     def mkdir(self, path: bytes, permissions: int | None) -> None:
         self._writing()
         native.mkdir(self._root, path, _mode(permissions, _DIRECTORY_MODE), rules=self._rules)
+
+    def create_directory(self, path: bytes, initial: Attributes) -> None:
+        self._writing()
+        change = initial_change(initial)
+        self.mkdir(path, initial.permissions)
+        try:
+            change.apply(self._root, path, follow=False, rules=self._rules)
+        except BaseException:
+            with suppress(OSError):
+                self.rmdir(path)
+            raise
 
     def rmdir(self, path: bytes) -> None:
         self._writing()
@@ -215,6 +249,15 @@ class RootedFileSystem:
     def remove(self, path: bytes) -> None:
         self._writing()
         native.remove(self._root, path, rules=self._rules)
+
+    def remove_same(self, path: bytes, fd: int) -> None:
+        self._writing()
+        try:
+            named = native.stat(self._root, path, follow=False, rules=self._rules)
+        except FileNotFoundError:
+            return
+        if named[:2] == native.file_stat(fd)[:2]:
+            self.remove(path)
 
     def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:
         self._writing()

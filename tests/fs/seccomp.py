@@ -5,7 +5,7 @@ import os
 import platform
 import struct
 
-OPENAT2, RENAMEAT2, UTIMENSAT, FCHMODAT2 = 437, 316, 280, 452  # x86-64
+OPENAT2, RENAMEAT2, UTIMENSAT, FCHMODAT2, STATX = 437, 316, 280, 452, 332  # x86-64
 SUPPORTED = platform.machine() == "x86_64" and os.uname().sysname == "Linux"
 
 _LOAD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06

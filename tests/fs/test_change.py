@@ -118,6 +118,17 @@ class TestSetstat:
         assert (root / "link").lstat().st_mtime == 2
         assert (root / "f").stat() == before
 
+    def test_lsetstat_takes_the_mode_that_every_link_has(self, fs: RootedFileSystem, root: Path) -> None:
+        """asyncssh sends it when it preserves the attributes of a tree."""
+        (root / "f").touch(mode=0o600)
+        (root / "link").symlink_to("/f")
+        fs.lsetstat(b"/link", Attributes(permissions=0o120777, atime=1, mtime=2))
+        assert (root / "link").lstat().st_mtime == 2
+        fs.lsetstat(b"/link", Attributes(permissions=0o777))
+        assert (root / "f").stat().st_mode == 0o100600
+        fs.lsetstat(b"/f", Attributes(permissions=0o777))
+        assert (root / "f").stat().st_mode == 0o100777
+
     def test_lsetstat_of_a_file_is_setstat(self, fs: RootedFileSystem, root: Path) -> None:
         (root / "f").write_bytes(b"12345")
         fs.lsetstat(b"/f", Attributes(size=2, permissions=0o600))

@@ -9,14 +9,14 @@ import pytest
 
 from libsshd.constants import FileType
 from libsshd.fs.rooted import RootedFileSystem
-from libsshd.wire.messages import Attributes, Entry
+from libsshd.wire.messages import Attributes, DirectoryEntry
 
 from .outcome import code_of
 
 DOTS = {b".", b".."}
 
 
-def read_all(fs: RootedFileSystem, path: bytes, limit: int = 100) -> list[Entry]:
+def read_all(fs: RootedFileSystem, path: bytes, limit: int = 100) -> list[DirectoryEntry]:
     directory = fs.opendir(path)
     try:
         return [entry for batch in iter(lambda: directory.read(limit), []) for entry in batch]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libsshd.constants import OpenFlags
+from libsshd.constants import AttribBits, OpenFlags
 from libsshd.fs.rooted import RootedFileSystem
 from libsshd.wire.messages import Attributes
 
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(not seccomp.SUPPORTED, reason="the filters name 
 
 Denial = tuple[int, int, tuple[int, int] | None]
 AT_EMPTY_PATH = 0x1000
+HIDDEN, SPARSE = int(AttribBits.HIDDEN), int(AttribBits.SPARSE)
 
 
 def run_denied(root: Path, denials: list[Denial], scenario: Callable[[RootedFileSystem, Path], None]) -> None:
@@ -58,6 +59,22 @@ def test_without_openat2_or_when_it_never_settles_paths_are_walked(root: Path, e
         use_everything(fs, root)
 
     run_denied(root, [(seccomp.OPENAT2, error, None)], scenario)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM])
+def test_without_statx_all_is_known_but_what_it_alone_tells(root: Path, error: int) -> None:
+    (root / ".file").write_bytes(b"12345")
+    with RootedFileSystem(str(root)) as whole:
+        expected = whole.lstat(b"/.file")
+    expected.createtime, expected.createtime_ns = None, 0
+    expected.attrib_bits_valid = HIDDEN | SPARSE
+
+    def scenario(fs: RootedFileSystem, root: Path) -> None:
+        assert fs.lstat(b"/.file") == fs.stat(b"/.file") == expected
+        assert {entry.name: entry.attributes for entry in fs.opendir(b"/").read(9)}[b".file"] == expected
+        use_everything(fs, root)
+
+    run_denied(root, [(seccomp.STATX, error, None)], scenario)
 
 
 @pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM])

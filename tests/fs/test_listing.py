@@ -17,7 +17,7 @@ HALF_YEAR = 365 * 24 * 3600 // 2
 
 
 def stat_of(mode: int = 0o100644, *, size: int = 0, mtime: int = NOW, links: int = 1, uid: int = NO_USER) -> Stat:
-    return (1, 2, links, size, 0, mtime, 0, 0, 0, 0, mode, uid, NO_USER)
+    return (1, 2, links, size, 0, 0, mtime, 0, 0, 0, 0, 0, 0, mode, uid, NO_USER, 0, 0, 0)
 
 
 @pytest.fixture(autouse=True)

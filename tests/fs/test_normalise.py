@@ -1,12 +1,14 @@
 """Virtual paths have one form, decided by the text alone."""
 
 from errno import EINVAL
+from functools import reduce
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libsshd.fs.base import normalise
+from libsshd.fs.base import join, normalise
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,21 @@ def test_nothing_is_left_to_climb_with_and_a_second_pass_changes_nothing(path: b
     assert result.startswith(b"/")
     assert not {b"", b".", b".."} & set(result[1:].split(b"/")) or result == b"/"
     assert normalise(result) == result
+
+
+@settings(database=None, deadline=None)
+@given(st.lists(st.sampled_from([b"", b"/", b".", b"..", b"a", b"b/c", b"../d", b"/e", b"/f/..", b"//g/", b"\0"])))
+def test_joined_paths_lead_where_one_after_the_other_leads(paths: list[bytes]) -> None:
+    try:
+        expected = reduce(lambda start, path: normalise(path, start), paths, b"/home/u1")
+    except OSError:
+        with pytest.raises(OSError):
+            join(b"/home/u1", *paths)
+        return
+    assert join(b"/home/u1", *paths) == expected
+
+
+def test_joining_does_not_take_longer_and_longer() -> None:
+    began = process_time()
+    join(b"/", b"/a" * 60_000, *[b"a"] * 27_000)  # as much as a packet holds
+    assert process_time() - began < 1
