@@ -1,7 +1,9 @@
 """libsshd: an SFTP server on libssh, as a command and as a component of threaded programs."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from libsshd._native import library_versions
-from libsshd.connections import SFTPConnection
 from libsshd.constants import (
     AccessMask,
     AttribBits,
@@ -30,11 +32,15 @@ from libsshd.events import (
     Extended,
     FileAborted,
     FileClose,
+    FileCopy,
+    FileHash,
+    FileLock,
     FileOpen,
     FileRead,
     FileRemove,
     FileRename,
     FileSync,
+    FileUnlock,
     FileWrite,
     GetAttributes,
     LinkCreate,
@@ -46,9 +52,12 @@ from libsshd.events import (
     SSHStatus,
     SSHUserAuthRequest,
 )
-from libsshd.hostkeys import HostKey
-from libsshd.server import SFTPServer
 from libsshd.version import __version__
+
+if TYPE_CHECKING:
+    from libsshd.connections import SFTPConnection
+    from libsshd.hostkeys import HostKey
+    from libsshd.server import SFTPServer
 
 __all__ = [
     "AccessMask",
@@ -67,12 +76,16 @@ __all__ = [
     "Extended",
     "FileAborted",
     "FileClose",
+    "FileCopy",
+    "FileHash",
+    "FileLock",
     "FileOpen",
     "FileRead",
     "FileRemove",
     "FileRename",
     "FileSync",
     "FileType",
+    "FileUnlock",
     "FileWrite",
     "GetAttributes",
     "HostKey",
@@ -98,3 +111,21 @@ __all__ = [
     "__version__",
     "library_versions",
 ]
+
+_LATER = {
+    "HostKey": "libsshd.hostkeys",
+    "SFTPConnection": "libsshd.connections",
+    "SFTPServer": "libsshd.server",
+}
+"""What is loaded when it is first asked for: a session on standard input and output starts faster without it."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

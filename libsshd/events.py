@@ -16,7 +16,6 @@ from typing import (
     TypeVar,
     dataclass_transform,
     get_origin,
-    get_type_hints,
     overload,
 )
 
@@ -27,10 +26,9 @@ _T = TypeVar("_T")
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 def _event(cls: type[_T]) -> type[_T]:
-    made: Any = dataclass(frozen=True, slots=True, kw_only=True, eq=False)(cls)
-    hints = get_type_hints(made)
+    made: Any = dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)(cls)
     made.writable = MappingProxyType(
-        {name: hints[name] for name in made.parameters() if get_origin(hints[name]) is not Final}
+        {entry.name: entry.type for entry in fields(made) if get_origin(entry.type) is not Final}
     )
     made.__setattr__ = made._set
     return made  # type: ignore[no-any-return]
@@ -56,6 +54,10 @@ class Event:
     def parameters(cls) -> tuple[str, ...]:
         """The names of the parameters, in order."""
         return tuple(entry.name for entry in fields(cls))
+
+    def __repr__(self) -> str:
+        values = (f"{name}={getattr(self, name)!r}" for name in self.parameters())
+        return f"{type(self).__name__}({', '.join(values)})"
 
     def preset(self, **values: object) -> None:
         """Sets parameters whatever they are; for the server, not for handlers."""
@@ -224,7 +226,10 @@ class DirRemove(BeforeAndAfter):
 
 @_event
 class FileOpen(WithAttributes):
-    """OPEN. `flags` are OpenFlags, `desired_access` an AccessMask (0 in version 3); `handle` may be replaced."""
+    """OPEN. `flags` are OpenFlags, `desired_access` an AccessMask (0 in version 3); `handle` may be replaced.
+
+    What is not opened for writing can be read, and both say so, whatever the client sent.
+    """
 
     desired_access: Final[int] = 0
     flags: Final[int]
@@ -346,6 +351,60 @@ class FileSync(BeforeAndAfter):
 
 
 @_event
+class FileLock(BeforeAndAfter):
+    """BLOCK, and OPEN that asks for a lock (0 and 0: the whole file). `block_mask` are BLOCK_... of OpenModes."""
+
+    path: Final[str]
+    handle: Final[str]
+    file_offset: Final[int]
+    length: Final[int]
+    block_mask: Final[int]
+
+
+@_event
+class FileUnlock(BeforeAndAfter):
+    """UNBLOCK. The locks of a handle that is closed end without it."""
+
+    path: Final[str]
+    handle: Final[str]
+    file_offset: Final[int]
+    length: Final[int]
+
+
+@_event
+class FileCopy(BeforeAndAfter):
+    """A copy on the server: of open files, of which `handle` is read and `new_handle` written, or by names alone.
+
+    `length` 0 is up to the end. What is copied goes through FileRead and FileWrite if they have handlers. Without a
+    root directory, unless both have one, the handler of this event makes the copy.
+    """
+
+    path: Final[str]
+    new_path: Final[str]
+    handle: Final[str]
+    new_handle: Final[str]
+    file_offset: Final[int]
+    length: Final[int]
+    new_file_offset: Final[int]
+    overwrite: Final[bool]
+
+
+@_event
+class FileHash(BeforeAndAfter):
+    """A client wants a hash of a file, or one of each block of `block_size` bytes; by name without `handle`.
+
+    `length` 0 is up to the end. What is hashed goes through FileRead if that has a handler.
+    """
+
+    path: Final[str]
+    handle: Final[str]
+    algorithm: Final[str]
+    file_offset: Final[int]
+    length: Final[int]
+    block_size: Final[int]
+
+
+@_event
 class SpaceQuery(BeforeAndAfter):
     """STATVFS and FSTATVFS."""
 
@@ -450,6 +509,10 @@ class EventHooks:
     on_link_create = EventSlot(LinkCreate)
     on_link_read = EventSlot(LinkRead)
     on_file_sync = EventSlot(FileSync)
+    on_file_lock = EventSlot(FileLock)
+    on_file_unlock = EventSlot(FileUnlock)
+    on_file_copy = EventSlot(FileCopy)
+    on_file_hash = EventSlot(FileHash)
     on_space_query = EventSlot(SpaceQuery)
     on_extended = EventSlot(Extended)
 

@@ -30,6 +30,7 @@ from libsshd.serve import sockets
 from libsshd.serve.connection import Connection
 from libsshd.serve.hub import FAREWELL, Hub, Offer, join
 from libsshd.serve.listener import Listener
+from libsshd.serve.policy import policy_of
 from libsshd.settings import (
     ALGORITHMS,
     SETTINGS,
@@ -479,6 +480,7 @@ class SFTPServer(EventHooks, Settings):
             versions=_patterns(settings.ssh_version_pattern),
             encoding=encoding,
             translation=None if settings.code_page == _UTF_8 else Translation(settings.code_page),
+            policy=policy_of(settings),
         )
 
     def _client_list(self, text: str) -> ClientList:

@@ -136,6 +136,8 @@ def _version_string(value: str) -> str:
     return value
 
 
+LINE_ENDS = {"CRLF": b"\r\n", "LF": b"\n", "CR": b"\r"}
+"""Bytes of what ServerEOL holds."""
 _LINE_ENDS = {"crlf": "CRLF", "\r\n": "CRLF", "lf": "LF", "\n": "LF", "cr": "CR", "\r": "CR"}
 
 
@@ -412,6 +414,12 @@ class Settings:
     use_windows_messages: bool = _setting("UseWindowsMessages", False, "Kept without effect on Linux.")
 
     read_only: bool = _added("ReadOnly", False, "Refuses whatever would change a file.")
+    deny_requests: str = _added(
+        "DenyRequests", "", "Names of requests that nobody may send, as `libsshd sftp-server -Q requests` lists them."
+    )
+    allow_requests: str = _added(
+        "AllowRequests", "", "Names of the only requests that are answered, less DenyRequests; empty: all."
+    )
     allow_links: bool = _added(
         "AllowLinks", False,
         "Lets clients make symbolic and hard links, which give names that handlers deny an alias.",

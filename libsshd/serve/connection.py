@@ -29,7 +29,8 @@ from . import sockets
 from .handlers import Handlers
 from .journal import PACKETS, Journal
 from .login import Login, LoginError
-from .session import ProtocolError, Session, SessionContext, sends_drafted_symlinks, stock_replies
+from .naming import sends_drafted_symlinks
+from .session import ProtocolError, Session, SessionContext, stock_replies
 
 if TYPE_CHECKING:
     from .hub import Hub, Offer
@@ -192,7 +193,9 @@ class Connection:
         """Goes by the handlers that are attached now. On the connection's thread."""
         context = self._context
         if context is not None:
-            context.routes = self._hub.routes(event_mode=context.event_mode, allow_links=context.settings.allow_links)
+            context.routes = self._hub.routes(
+                context.policy, event_mode=context.event_mode, allow_links=context.settings.allow_links
+            )
             for session in self._sessions.values():
                 session.watch()
 
@@ -573,7 +576,8 @@ class Connection:
                 settings=offer.settings,
                 handlers=self.handlers,
                 journal=self.journal,
-                routes=self._hub.routes(event_mode=event_mode, allow_links=offer.settings.allow_links),
+                policy=offer.policy,
+                routes=self._hub.routes(offer.policy, event_mode=event_mode, allow_links=offer.settings.allow_links),
                 fs=self._file_system(home),
                 event_mode=event_mode,
                 home=home,
@@ -654,7 +658,8 @@ class Connection:
             self.journal.record(logging.WARNING, "refused", "do_events() is not called")
             return False
         sftp = native.start_sftp(channel, *stock_replies())
-        self._sessions[channel] = Session(context, sftp, native.flush, self._negotiated)
+        deserted: Callable[[], bool] = lambda: native.hung_up or self.is_leaving  # noqa: E731
+        self._sessions[channel] = Session(context, sftp, native.flush, self._negotiated, deserted)
         return True
 
     def _negotiated(self, version: int) -> None:

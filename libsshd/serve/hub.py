@@ -22,7 +22,8 @@ from libsshd.wire.codepage import Translation
 
 from . import sockets
 from .connection import Connection
-from .watched import Routes
+from .policy import Policy
+from .routes import Routes
 
 FAREWELL = "The server is shutting down"
 _END_TIMEOUT = 10.0
@@ -45,6 +46,7 @@ class Offer:
     versions: re.Pattern[str]
     encoding: str
     translation: Translation | None
+    policy: Policy
 
     def bind_for(self, key: Key) -> Bind:
         """As `bind`, with this host key alone. Raises ValueError."""
@@ -66,7 +68,7 @@ class Hub:
         self._all: set[Connection] = set()
         self._by_id: dict[int, Connection] = {}
         self._free_ids: list[int] = []
-        self._routes: dict[tuple[bool, bool], Routes] = {}
+        self._routes: dict[tuple[Policy, bool, bool], Routes] = {}
 
     # --- beginnings ---
 
@@ -111,14 +113,14 @@ class Hub:
             self._by_id[number] = connection
         return number
 
-    def routes(self, *, event_mode: bool, allow_links: bool) -> Routes:
+    def routes(self, policy: Policy, *, event_mode: bool, allow_links: bool) -> Routes:
         """How requests are answered with the handlers that are attached now."""
         known = self._routes  # replaced when handlers change: what is made of the old ones ends up with the old
         allow_links = allow_links or bool(self.hooks.on_link_create)
-        key = event_mode, allow_links
+        key = policy, event_mode, allow_links
         routes = known.get(key)
         if routes is None:
-            routes = known[key] = Routes(self.hooks, event_mode=event_mode, allow_links=allow_links)
+            routes = known[key] = Routes(self.hooks, policy, event_mode=event_mode, allow_links=allow_links)
         return routes
 
     def handlers_changed(self) -> None:

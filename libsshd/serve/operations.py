@@ -4,21 +4,21 @@ A function takes the session and the decoded request and returns the encoded rep
 OSError, or StatusError for what has no errno; the session turns both into a STATUS.
 """
 
-import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from errno import EFBIG, EINVAL, EIO, ENAMETOOLONG
-from functools import cache
+from errno import EACCES, EFBIG, EIO
 from typing import TYPE_CHECKING, Any
 
-from libsshd._native import HandleAccess
-from libsshd.constants import OpenFlags, RenameFlags, Status
+from libsshd.constants import AttributeFlags, Status
 from libsshd.errors import StatusError
 from libsshd.fs.base import Directory
+from libsshd.settings import LINE_ENDS
 from libsshd.wire import messages as m
-from libsshd.wire.extensions import limits_reply, statvfs_reply
+from libsshd.wire.reply import limits_reply, statvfs_reply
+
+from . import account, copying, hashing, locks, naming, negotiation, opening, space, textfile
+from .opened import OpenDirectory, OpenFile, check_readable, check_writable, descriptor
 
 if TYPE_CHECKING:
     from .session import Session
@@ -29,62 +29,10 @@ NAMES_MAX = 32 * 1024
 """Bytes of one NAME reply: every client takes packets of 34,000 bytes (draft-02, section 3)."""
 _BATCH = 128
 _UNLIMITED = 1 << 31
-_PATH_MAX = 4096
+_MIME_TYPE = int(AttributeFlags.MIME_TYPE)
+_TEXT_HINT = int(AttributeFlags.TEXT_HINT)
 _FILE_END = 2**63
 """No file reaches so far: what lies there is behind its end for READ, too big for WRITE."""
-
-# Plain integers: an operation on IntFlag members costs more than most requests.
-_CHANGES = int(OpenFlags.WRITE | OpenFlags.APPEND | OpenFlags.CREAT | OpenFlags.TRUNC)
-_CAN_READ, _CAN_WRITE = int(HandleAccess.READ), int(HandleAccess.WRITE)
-_NAMED = int(OpenFlags.READ | OpenFlags.EXCL) | _CHANGES
-
-
-@dataclass(slots=True)
-class OpenFile:
-    """A file behind a handle; READ and WRITE on it are mostly served in C.
-
-    `access` are HandleAccess bits; bytes and the first errno of a WRITE count what Python served itself. A file that
-    only handlers know has `fd` -1.
-    """
-
-    path: bytes
-    fd: int
-    access: int
-    opened: float
-    bytes_read: int = 0
-    bytes_written: int = 0
-    error: int = 0
-
-    def fileno(self) -> int:
-        return self.fd
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-
-
-@dataclass(slots=True)
-class OpenDirectory:
-    """A directory behind a handle; `pending` are encoded entries that did not fit the last reply."""
-
-    path: bytes
-    directory: Directory
-    pending: list[bytes]
-    access: int = 0
-
-    def fileno(self) -> int:
-        return self.directory.fileno()
-
-    def close(self) -> None:
-        self.directory.close()
-
-
-def _descriptor(opened: OpenFile | OpenDirectory) -> int:
-    """Raises StatusError for what only handlers know, where there is no handler."""
-    fd = opened.fileno()
-    if fd < 0:
-        raise StatusError(Status.OP_UNSUPPORTED)
-    return fd
 
 
 # --- files ---
@@ -92,26 +40,12 @@ def _descriptor(opened: OpenFile | OpenDirectory) -> int:
 
 def open_file(session: "Session", r: m.Open) -> bytes:
     path = session.path(r.path)
+    opening.check(session, r)
     session.reserve_handle()
-    file = opened_file(path, r.flags, session.fs.open(path, r.flags, r.attributes.permissions))
+    file = opening.open_path(session, path, r, lambda file: opening.lock(file, r))
     handle = session.add(file, session.next_handle())
-    journal_open(session, path, r.flags)
+    opening.journal(session, path, r.flags)
     return session.codec.handle(r.request_id, handle)
-
-
-def check_flags(flags: int) -> None:
-    """Raises OSError for a file to be emptied that is not to be written: no handler should have to think of it."""
-    if flags & OpenFlags.TRUNC and not flags & OpenFlags.WRITE:
-        raise OSError(EINVAL, os.strerror(EINVAL))
-
-
-def opened_file(path: bytes, flags: int, fd: int) -> OpenFile:
-    """What stands behind the handle of a file opened with SSH_FXF flags."""
-    return OpenFile(path, fd, _access(flags & _NAMED), time.monotonic())
-
-
-def journal_open(session: "Session", path: bytes, flags: int) -> None:
-    session.journal.record(logging.INFO, "open", "file opened", path=path, flags=_flag_names(flags & _NAMED))
 
 
 def close(session: "Session", r: m.Close) -> bytes:
@@ -126,22 +60,13 @@ def read(session: "Session", r: m.Read) -> bytes:
     return session.codec.data(r.request_id, data)
 
 
-def check_readable(file: OpenFile) -> None:
-    """Raises StatusError for a file that was opened for something else."""
-    if not file.access & _CAN_READ:
-        raise StatusError(Status.PERMISSION_DENIED, "The file is not open for reading")
-
-
-def check_writable(file: OpenFile) -> None:
-    """Raises StatusError for a file that was opened for something else."""
-    if not file.access & _CAN_WRITE:
-        raise StatusError(Status.PERMISSION_DENIED, "The file is not open for writing")
-
-
 def read_bytes(file: OpenFile, length: int, offset: int) -> bytes:
     """b"" at the end of the file. Raises StatusError, OSError."""
     check_readable(file)
-    data = os.pread(_descriptor(file), length, offset) if offset + length < _FILE_END else b""
+    if file.text:
+        data = textfile.read(descriptor(file), length)
+    else:
+        data = os.pread(descriptor(file), length, offset) if offset + length < _FILE_END else b""
     file.bytes_read += len(data)
     return data
 
@@ -154,13 +79,13 @@ def write(session: "Session", r: m.Write) -> bytes:
 def write_bytes(file: OpenFile, data: bytes, offset: int) -> None:
     """Writes all of it; the first errno stays with the file for its CLOSE. Raises StatusError, OSError."""
     check_writable(file)
-    fd = _descriptor(file)
+    fd = descriptor(file)
     view = memoryview(data)
     try:
-        if offset + len(view) >= _FILE_END:
+        if not file.text and offset + len(view) >= _FILE_END:
             raise OSError(EFBIG, os.strerror(EFBIG))
         while view:
-            count = os.pwrite(fd, view, offset)
+            count = textfile.write(fd, view) if file.text else os.pwrite(fd, view, offset)
             view, offset = view[count:], offset + count
             file.bytes_written += count
     except OSError as error:
@@ -169,7 +94,7 @@ def write_bytes(file: OpenFile, data: bytes, offset: int) -> None:
 
 
 def fsync(session: "Session", r: m.Fsync) -> bytes:
-    fd = _descriptor(session.file(r.handle))
+    fd = descriptor(session.file(r.handle))
     session.flush()
     os.fsync(fd)
     return session.codec.status(r.request_id, Status.OK)
@@ -181,39 +106,117 @@ def remove(session: "Session", r: m.Remove) -> bytes:
 
 
 def rename(session: "Session", r: m.Rename) -> bytes:
-    overwrite = bool(r.flags & (RenameFlags.OVERWRITE | RenameFlags.NATIVE))
+    overwrite = naming.overwrites(r.flags)
     session.fs.rename(session.path(r.old_path), session.path(r.new_path), overwrite=overwrite)
     return session.codec.status(r.request_id, Status.OK)
+
+
+# --- locks and lines ---
+
+
+def lockable(session: "Session", handle: bytes) -> OpenFile:
+    """Raises StatusError: INVALID_HANDLE; OP_UNSUPPORTED for a directory."""
+    opened = session.opened(handle)
+    if not isinstance(opened, OpenFile):
+        raise StatusError(Status.OP_UNSUPPORTED, "A directory cannot be locked")
+    return opened
+
+
+def block(session: "Session", r: m.Block) -> bytes:
+    file = lockable(session, r.handle)
+    descriptor(file)
+    lock_range(file, r)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def lock_range(file: OpenFile, r: m.Block) -> None:
+    """Raises StatusError, OSError."""
+    locks.check_mask(r.mask)
+    locks.check_access(r.mask, writable=file.writable)
+    file.locks.append(locks.lock_range(file.fd, r.offset, r.length, file.locks, writable=file.writable))
+
+
+def unblock(session: "Session", r: m.Unblock) -> bytes:
+    file = lockable(session, r.handle)
+    descriptor(file)
+    unlock_range(file, r)
+    return session.codec.status(r.request_id, Status.OK)
+
+
+def unlock_range(file: OpenFile, r: m.Unblock) -> None:
+    """Raises StatusError, OSError."""
+    lock = locks.find(file.locks, r.offset, r.length)
+    locks.unlock(file.fd, lock)
+    file.locks.remove(lock)
+
+
+def text_seek(session: "Session", r: m.TextSeek) -> bytes:
+    file = session.file(r.handle)
+    check_readable(file)
+    if not file.text:
+        raise StatusError(Status.INVALID_PARAMETER, "The file is not open as text")
+    session.flush()
+    newline = LINE_ENDS[session.context.settings.server_eol]
+    found = textfile.seek(descriptor(file), r.line, newline, session.go_on)
+    return session.codec.status(r.request_id, Status.OK if found else Status.EOF)
 
 
 # --- attributes ---
 
 
+def described(path: bytes, wanted: int, found: m.Attributes) -> m.Attributes:
+    """With what is only told when it is asked for."""
+    if wanted & (_MIME_TYPE | _TEXT_HINT):
+        kind = naming.mime_type(path, found)
+        if wanted & _MIME_TYPE:
+            found.mime_type = kind
+        if wanted & _TEXT_HINT:
+            found.text_hint = naming.text_hint(kind)
+    return found
+
+
 def stat(session: "Session", r: m.Stat) -> bytes:
-    return session.codec.attrs(r.request_id, session.fs.stat(session.path(r.path)))
+    path = session.path(r.path)
+    return session.codec.attrs(r.request_id, described(path, r.flags, session.fs.stat(path)), r.flags)
 
 
 def lstat(session: "Session", r: m.Lstat) -> bytes:
-    return session.codec.attrs(r.request_id, session.fs.lstat(session.path(r.path)))
+    path = session.path(r.path)
+    return session.codec.attrs(r.request_id, described(path, r.flags, session.fs.lstat(path)), r.flags)
 
 
 def fstat(session: "Session", r: m.Fstat) -> bytes:
-    return session.codec.attrs(r.request_id, session.fs.fstat(_descriptor(session.opened(r.handle))))
+    opened = session.opened(r.handle)
+    found = session.fs.fstat(descriptor(opened))
+    return session.codec.attrs(r.request_id, described(opened.path, r.flags, found), r.flags)
 
 
 def setstat(session: "Session", r: m.Setstat) -> bytes:
+    session.check_attributes(r.attributes)
     session.fs.setstat(session.path(r.path), r.attributes)
     return session.codec.status(r.request_id, Status.OK)
 
 
 def lsetstat(session: "Session", r: m.Lsetstat) -> bytes:
+    session.check_attributes(r.attributes)
     session.fs.lsetstat(session.path(r.path), r.attributes)
     return session.codec.status(r.request_id, Status.OK)
 
 
 def fsetstat(session: "Session", r: m.Fsetstat) -> bytes:
-    session.fs.fsetstat(_descriptor(session.opened(r.handle)), r.attributes)
+    session.check_attributes(r.attributes)
+    opened = session.opened(r.handle)
+    descriptor(opened)
+    set_attributes(session, opened, r.attributes)
     return session.codec.status(r.request_id, Status.OK)
+
+
+def set_attributes(session: "Session", opened: OpenFile | OpenDirectory, attributes: m.Attributes) -> None:
+    """Raises StatusError, OSError."""
+    resizes = attributes.size is not None or attributes.allocation_size is not None
+    if resizes and isinstance(opened, OpenFile) and not opened.writable:
+        raise OSError(EACCES, os.strerror(EACCES))
+    session.fs_of(opened).fsetstat(opened.fileno(), attributes)
 
 
 def statvfs(session: "Session", r: m.Statvfs) -> bytes:
@@ -222,7 +225,7 @@ def statvfs(session: "Session", r: m.Statvfs) -> bytes:
 
 
 def fstatvfs(session: "Session", r: m.Fstatvfs) -> bytes:
-    volume = session.fs.fstatvfs(_descriptor(session.opened(r.handle)))
+    volume = session.fs.fstatvfs(descriptor(session.opened(r.handle)))
     return session.codec.extended_reply(r.request_id, statvfs_reply(volume))
 
 
@@ -246,10 +249,11 @@ def readdir(session: "Session", r: m.Readdir) -> bytes:
     opened = session.directory(r.handle)
     entries, opened.pending = opened.pending, []
     most = session.handlers.values.dir_list_buffer_size or _UNLIMITED
-    size = sum(map(len, entries))
+    size, at_end = sum(map(len, entries)), False
     while size < NAMES_MAX and len(entries) < most:
         batch = [session.codec.entry(entry) for entry in opened.directory.read(min(_BATCH, most - len(entries)))]
         if not batch:
+            at_end = True
             break
         entries += batch
         size += sum(map(len, batch))
@@ -259,12 +263,21 @@ def readdir(session: "Session", r: m.Readdir) -> bytes:
     opened.pending.reverse()
     if not entries:
         return session.codec.status(r.request_id, Status.EOF)
-    return session.codec.names(r.request_id, len(entries), b"".join(entries))
+    return session.codec.names(r.request_id, len(entries), b"".join(entries), at_end and not opened.pending)
 
 
 def mkdir(session: "Session", r: m.Mkdir) -> bytes:
-    session.fs.mkdir(session.path(r.path), r.attributes.permissions)
+    make_directory(session, session.path(r.path), r.attributes)
     return session.codec.status(r.request_id, Status.OK)
+
+
+def make_directory(session: "Session", path: bytes, initial: m.Attributes) -> None:
+    """Raises StatusError, OSError."""
+    if session.codec.sets_initial_attributes:
+        session.check_attributes(initial)
+        session.fs.create_directory(path, initial)
+    else:
+        session.fs.mkdir(path, initial.permissions)
 
 
 def rmdir(session: "Session", r: m.Rmdir) -> bytes:
@@ -276,16 +289,15 @@ def rmdir(session: "Session", r: m.Rmdir) -> bytes:
 
 
 def realpath(session: "Session", r: m.Realpath) -> bytes:
-    path = resolve(session, r)
-    return session.codec.name(r.request_id, [m.Entry(path, path, m.Attributes())])
+    path = naming.resolve(session, r)
+    found = naming.attributes_of(session, r.control, lambda: _look(session, path))
+    return session.codec.name(r.request_id, [m.Entry(path, path, found)])
 
 
-def resolve(session: "Session", r: m.Realpath) -> bytes:
-    """The canonical path. Raises OSError."""
-    path = session.fs.realpath(session.path(r.path))
-    if len(path) > _PATH_MAX:
-        raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG))
-    return path
+def _look(session: "Session", path: bytes) -> m.Attributes:
+    if session.event_mode:
+        raise StatusError(Status.OP_UNSUPPORTED)
+    return session.fs.stat(path)
 
 
 def readlink(session: "Session", r: m.Readlink) -> bytes:
@@ -294,16 +306,9 @@ def readlink(session: "Session", r: m.Readlink) -> bytes:
 
 
 def symlink(session: "Session", r: m.Symlink) -> bytes:
-    target, link = symlink_order(session, r)
+    target, link = naming.symlink_order(session, r)
     session.fs.symlink(target, session.path(link))
     return session.codec.status(r.request_id, Status.OK)
-
-
-def symlink_order(session: "Session", r: m.Symlink) -> tuple[bytes, bytes]:
-    """Target and link, whichever of the two orders the client sends them in."""
-    if session.context.drafted_symlinks:
-        return r.link_path, r.target_path
-    return r.target_path, r.link_path
 
 
 def hardlink(session: "Session", r: m.Hardlink) -> bytes:
@@ -329,29 +334,13 @@ def extended(_: "Session", __: m.Extended) -> bytes:
 # --- the table ---
 
 
-def _always(_: Any) -> bool:
+def always(_: Any) -> bool:
+    """Such requests would all change something."""
     return True
 
 
 def _never(_: Any) -> bool:
     return False
-
-
-def _open_changes(r: m.Open) -> bool:
-    return bool(r.flags & _CHANGES)
-
-
-@cache
-def _access(flags: int) -> int:
-    """What a handle may be used for: what its descriptor is for, so neither READ nor WRITE means reading."""
-    if not flags & OpenFlags.WRITE:
-        return _CAN_READ
-    return _CAN_WRITE | (_CAN_READ if flags & OpenFlags.READ else 0)
-
-
-@cache
-def _flag_names(flags: int) -> str:
-    return ",".join(str(flag.name).lower() for flag in OpenFlags if flags & flag)
 
 
 @dataclass(slots=True, frozen=True)
@@ -364,29 +353,52 @@ class Operation:
 
 
 OPERATIONS: dict[type, Operation] = {
-    m.Open: Operation("open", open_file, _open_changes),
+    m.Open: Operation("open", open_file, opening.changes),
     m.Close: Operation("close", close, _never),
     m.Read: Operation("read", read, _never),
-    m.Write: Operation("write", write, _always),
+    m.Write: Operation("write", write, always),
     m.Lstat: Operation("lstat", lstat, _never),
     m.Fstat: Operation("fstat", fstat, _never),
-    m.Setstat: Operation("setstat", setstat, _always),
-    m.Fsetstat: Operation("fsetstat", fsetstat, _always),
+    m.Setstat: Operation("setstat", setstat, always),
+    m.Fsetstat: Operation("fsetstat", fsetstat, always),
     m.Opendir: Operation("opendir", opendir, _never),
     m.Readdir: Operation("readdir", readdir, _never),
-    m.Remove: Operation("remove", remove, _always),
-    m.Mkdir: Operation("mkdir", mkdir, _always),
-    m.Rmdir: Operation("rmdir", rmdir, _always),
+    m.Remove: Operation("remove", remove, always),
+    m.Mkdir: Operation("mkdir", mkdir, always),
+    m.Rmdir: Operation("rmdir", rmdir, always),
     m.Realpath: Operation("realpath", realpath, _never),
     m.Stat: Operation("stat", stat, _never),
-    m.Rename: Operation("rename", rename, _always),
+    m.Rename: Operation("rename", rename, always),
+    m.PosixRename: Operation("posix-rename", rename, always),
     m.Readlink: Operation("readlink", readlink, _never),
-    m.Symlink: Operation("symlink", symlink, _always),
+    m.Symlink: Operation("symlink", symlink, always),
+    m.Block: Operation("block", block, _never),
+    m.Unblock: Operation("unblock", unblock, _never),
     m.Statvfs: Operation("statvfs", statvfs, _never),
     m.Fstatvfs: Operation("fstatvfs", fstatvfs, _never),
-    m.Hardlink: Operation("hardlink", hardlink, _always),
-    m.Fsync: Operation("fsync", fsync, _always),
-    m.Lsetstat: Operation("lsetstat", lsetstat, _always),
+    m.Hardlink: Operation("hardlink", hardlink, always),
+    m.Fsync: Operation("fsync", fsync, always),
+    m.Lsetstat: Operation("lsetstat", lsetstat, always),
+    m.TextSeek: Operation("text-seek", text_seek, _never),
     m.Limits: Operation("limits", limits, _never),
+    m.ExpandPath: Operation("expand-path", account.expand_path, _never),
+    m.HomeDirectory: Operation("home-directory", account.home_directory, _never),
+    m.UsersGroupsById: Operation("users-groups-by-id", account.users_groups_by_id, _never),
+    m.GetTempFolder: Operation("get-temp-folder", account.get_temp_folder, _never),
+    m.MakeTempFolder: Operation("make-temp-folder", account.make_temp_folder, always),
+    m.VersionSelect: Operation("version-select", negotiation.version_select, _never),
+    m.VendorId: Operation("vendor-id", negotiation.vendor_id, _never),
+    m.FilenameTranslationControl: Operation(
+        "filename-translation-control", negotiation.filename_translation_control, _never
+    ),
+    m.CopyData: Operation("copy-data", copying.copy_data, always),
+    m.CopyFile: Operation("copy-file", copying.copy_file, always),
+    m.CheckFile: Operation("check-file", hashing.check_file, _never),
+    m.CheckFileName: Operation("check-file-name", hashing.check_file_name, _never),
+    m.CheckFileHandle: Operation("check-file-handle", hashing.check_file_handle, _never),
+    m.Md5Hash: Operation("md5-hash", hashing.md5_hash, _never),
+    m.Md5HashHandle: Operation("md5-hash-handle", hashing.md5_hash_handle, _never),
+    m.SpaceAvailable: Operation("space-available", space.space_available, _never),
+    m.Ranges: Operation("ranges", space.ranges, _never),
     m.Extended: Operation("extension", extended, _never),
 }

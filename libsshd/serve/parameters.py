@@ -55,6 +55,8 @@ def attributes_from(event: GetAttributes, named: bool, found: Attributes | None)
     """What handlers left of what was found. Raises ValueError for what cannot be sent."""
     others = _parse_others(event.other_attributes)
     kind = FileType(event.file_type) if event.file_type in FileType._value2member_map_ else FileType.UNKNOWN
+    if kind == FileType.UNKNOWN and event.file_permissions > 0:
+        kind = _TYPES.get(S_IFMT(event.file_permissions & 0o177777), FileType.UNKNOWN)
     result = Attributes(
         size=_known(event.file_size, "FileSize", 2**64),
         permissions=_mode(event.file_permissions, kind),

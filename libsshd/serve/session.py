@@ -12,25 +12,35 @@ from libsshd import events
 from libsshd._native import HandleAccess, HandleCounts, HandleStats, Sftp, Watch
 from libsshd.constants import Status
 from libsshd.dispatch import Dispatcher, HandlerTimeout
-from libsshd.errors import ErrorCode, StatusError, status_for_errno, status_text
+from libsshd.errors import ErrorCode, StatusError, UnsettableError, status_for_errno, status_text
 from libsshd.events import EventHooks
-from libsshd.fs.base import FileSystem, normalise
+from libsshd.fs.base import FileSystem, join, normalise
 from libsshd.fs.handled import HandledFileSystem
 from libsshd.fs.listing import longname
-from libsshd.settings import ConnectionSettings, Settings
+from libsshd.settings import LINE_ENDS, ConnectionSettings, Settings
+from libsshd.version import __version__
+from libsshd.wire.announcements import supported_versions
 from libsshd.wire.buffer import Malformed, Reader, Unsupported
 from libsshd.wire.codec import Codec, codec_for, decode_init, encode_version
 from libsshd.wire.codepage import Translation
-from libsshd.wire.messages import Attributes, Extended, Request
+from libsshd.wire.messages import Attributes, Extended, Request, VersionSelect
+from libsshd.wire.offer import Offer
 
-from . import watched
+from . import opening
+from .decision import text_of
 from .handlers import Handlers
 from .journal import PACKETS, Journal
-from .operations import OPERATIONS, OpenDirectory, OpenFile, Operation
-from .watched import Routes
+from .opened import OpenDirectory, OpenFile
+from .operations import DATA_MAX, OPERATIONS, Operation, always
+from .policy import Policy, policy_of
+from .routes import Routes
 
 VERSION_FIRST = 3
-VERSION_LAST = 3
+VERSION_LAST = 6
+_PATHS = ("path", "old_path", "link_path")
+_OTHER_PATHS = ("new_path", "target_path")
+_HANDLES = ("handle", "write_handle")
+"""Fields of requests, the path of a failed one for the log."""
 _UNANSWERED = {"stat", "lstat", "realpath", "readdir", "readlink"}
 """Requests whose failure is part of normal work: clients ask to learn what is there."""
 _TROUBLE = {EBADF, EIO, EMFILE, ENFILE, ENOMEM, ENXIO, ESTALE}
@@ -48,19 +58,22 @@ class SessionContext:
     """What the sessions of one connection share.
 
     `fs` is None until the first session begins; `event_mode` says that handlers are the file system. `confined` is
-    the home directory nothing may leave, None for no such rule. `drafted_symlinks` says that the client sends SYMLINK
-    as the draft has it.
+    the home directory nothing may leave, None for no such rule. `drafted_symlinks` says whether the client sends
+    SYMLINK as the drafts have it or as OpenSSH has it, None when that is not known. `passes_for_openssh`: clients
+    take the server for OpenSSH's, and most of them have its order then.
     """
 
     settings: Settings
     handlers: Handlers
     journal: Journal
+    policy: Policy
     routes: Routes
     fs: FileSystem
     event_mode: bool = False
     home: bytes = b"/"
     confined: bytes | None = None
-    drafted_symlinks: bool = False
+    drafted_symlinks: bool | None = None
+    passes_for_openssh: bool = False
     translation: Translation | None = None
     draining: bool = False
     handles: HandleCounts = field(init=False)
@@ -70,26 +83,24 @@ class SessionContext:
 
 
 def context_without_server(settings: Settings, fs: FileSystem) -> SessionContext:
-    """For a channel that belongs to no SFTPServer, and so has no handlers."""
-    hooks, values = EventHooks(), ConnectionSettings()
+    """For a channel that belongs to no SFTPServer, and so has no handlers. Raises SFTPServerError (10022)."""
+    hooks, values, policy = EventHooks(), ConnectionSettings(), policy_of(settings)
     dispatcher = Dispatcher(hooks, lambda: False)
     return SessionContext(
         settings=settings,
         handlers=Handlers(hooks, dispatcher, None, values, lambda: 0.0),
         journal=Journal({}, dispatcher, hooks, settings),
-        routes=Routes(hooks, event_mode=False, allow_links=settings.allow_links),
+        policy=policy,
+        routes=Routes(hooks, policy, event_mode=False, allow_links=settings.allow_links),
         fs=fs,
     )
 
 
-def sends_drafted_symlinks(client_version: str, server_version: str) -> bool:
-    """AsyncSSH sends (link, target) unless the server's name is one it knows for OpenSSH's order."""
-    return "AsyncSSH" in client_version and not any(name in server_version for name in ("OpenSSH", "paramiko"))
+_FIRST_CODEC = codec_for(VERSION_FIRST)
 
 
-def stock_replies(version: int = VERSION_FIRST) -> tuple[bytes, bytes]:
+def stock_replies(codec: Codec = _FIRST_CODEC) -> tuple[bytes, bytes]:
     """The encoded OK and EOF that C sends by itself; the request id is filled in there."""
-    codec = codec_for(version)
     return codec.status(0, Status.OK), codec.status(0, Status.EOF)
 
 
@@ -99,22 +110,30 @@ def _undecoded(request_id: int, packet: bytes) -> Extended:
     return Extended(request_id, r.string(), r.rest())
 
 
+def _first(request: object, names: tuple[str, ...]) -> bytes | None:
+    """The first of these fields that the request has and that is not empty."""
+    return next((found for name in names if (found := getattr(request, name, None))), None)
+
+
 class Session:
     """Belongs to its connection's thread."""
 
     def __init__(
         self, context: SessionContext, sftp: Sftp, flush: Callable[[], None],
-        negotiated: Callable[[int], object] = lambda _: None,
+        negotiated: Callable[[int], object] = lambda _: None, deserted: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self.context = context
         self.fs = context.fs
         self.handlers = context.handlers
         self.journal = context.journal
-        self.codec: Codec = codec_for(VERSION_FIRST)
+        self.codec = _FIRST_CODEC
         self.flush = flush
         self._tell_version = negotiated
+        self._is_deserted = deserted
         self._read_only = context.settings.read_only
-        self._negotiated = False
+        self._last_version = min(context.settings.protocol_version, VERSION_LAST)
+        self._step = Session._negotiate  # no bound method: a session must not hold itself
+        self._is_first = False
         self._tells_packets = self.journal.tells(PACKETS)
         self._sftp = sftp
         sftp.limit_handles(context.settings.max_handles_per_channel, context.handles)
@@ -124,17 +143,15 @@ class Session:
 
     def answer(self, packet: bytes) -> bytes:
         """The encoded reply to a packet without its length field. Raises ProtocolError, HandlerTimeout."""
-        return self._told_answer(packet) if self._tells_packets else self._answer(packet)
+        return self._told_answer(packet) if self._tells_packets else self._step(self, packet)
 
     def _told_answer(self, packet: bytes) -> bytes:
         self.journal.packet(f"SFTP packet type {packet[0]} received" if packet else "empty SFTP packet", packet)
-        reply = self._answer(packet)
+        reply = self._step(self, packet)
         self.journal.packet(f"SFTP packet type {reply[4]} sent", reply)
         return reply
 
-    def _answer(self, packet: bytes) -> bytes:
-        if not self._negotiated:
-            return self._negotiate(packet)
+    def _serve(self, packet: bytes) -> bytes:
         request: Request | Extended
         try:
             request = self.codec.decode(packet)
@@ -148,8 +165,11 @@ class Session:
         try:
             if self._read_only and operation.changes(request):
                 raise StatusError(Status.WRITE_PROTECT)
-            return self.context.routes.answers[type(request)](self, request)
-        except HandlerTimeout:
+            reply = self.context.routes.answers[type(request)](self, request)
+            if operation.changes is always and operation.name != "write":
+                self._journal_change(operation, request)
+            return reply
+        except (HandlerTimeout, ProtocolError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the request gets its answer
             return self._failed(operation, request, error)
@@ -164,12 +184,52 @@ class Session:
             raise ProtocolError(str(error)) from None
         if version < VERSION_FIRST:
             raise ProtocolError(f"the client speaks SFTP version {version}, the oldest spoken here is 3")
-        self._negotiated = True
-        chosen = min(version, self.context.settings.protocol_version, VERSION_LAST)
-        self.codec = codec_for(chosen, self.context.translation)
-        self._share_files()
-        self._tell_version(chosen)
-        return encode_version(self.codec.version, self.codec.announcements)
+        self._speak(min(version, self._last_version))
+        if supported_versions(self._offer):
+            self._step = Session._serve_first
+            self.watch()
+        else:
+            self._step = Session._serve
+            self._share_files()
+        return encode_version(self.codec.version, self.codec.announcements(self._offer))
+
+    @property
+    def _offer(self) -> Offer:
+        return Offer(
+            last_version=self._last_version,
+            newline=LINE_ENDS[self.context.settings.server_eol],
+            read_size=DATA_MAX,
+            product=b"libsshd",
+            product_version=__version__.encode(),
+            announces=self.context.policy.announces,
+        )
+
+    def _speak(self, version: int) -> None:
+        self.codec = codec_for(version, self.context.translation)
+        self._sftp.stock(*stock_replies(self.codec))
+        self._tell_version(version)
+
+    def _serve_first(self, packet: bytes) -> bytes:
+        """The one request that may change the version: nothing is left to C before it."""
+        self._step = Session._serve
+        self._is_first = True
+        try:
+            return self._serve(packet)
+        finally:
+            self._is_first = False
+            self._share_files()
+
+    def select_version(self, r: VersionSelect) -> None:
+        """Another version from now on.
+
+        Raises ProtocolError for one that was not announced, and for a request that is not the first (draft-13,
+        section 5.5).
+        """
+        if not self._is_first or r.version not in supported_versions(self._offer):
+            text = "A version is selected from those announced, and before anything else"
+            self.reply(self.codec.status(r.request_id, Status.FAILURE, text))
+            raise ProtocolError(f"version-select: {ascii(r.version)[1:]}")
+        self._speak(int(r.version))
 
     def _share_files(self) -> None:
         """Lets C open and close files by itself, unless each of these is to be seen."""
@@ -196,21 +256,33 @@ class Session:
 
     def _failed(self, operation: Operation, request: Request | Extended, error: Exception) -> bytes:
         status, text = Status.FAILURE, ""
+        unknown: tuple[bytes, ...] = ()
         if isinstance(error, StatusError):
             status, text = error.status, error.message
+            if isinstance(error, UnsettableError):
+                unknown = error.unknown
+                self.error(ErrorCode.ATTRIBUTES_NOT_CHANGED, f"{operation.name}: {error}.")
         elif isinstance(error, OSError) and error.errno is not None:
             status = status_for_errno(error.errno)
             text = status_text(status) if status != Status.FAILURE else os.strerror(error.errno)
             self._report(operation, error)
         else:
             self.journal.failure(f"{operation.name} failed", error)
-        text = self.handlers.values.sftp_error_message or text
-        path = getattr(request, "path", None) or getattr(request, "old_path", None)
+        own = self.handlers.values.sftp_error_message
+        text = own or text
+        path = _first(request, _PATHS)
         expected = operation.name in _UNANSWERED or status == Status.EOF
         level = logging.DEBUG if expected else logging.WARNING
         self.journal.record(level, "failed", "request failed", request=operation.name, path=path, status=status.name,
                             reason=text or None)  # fmt: skip
-        return self.codec.status(request.request_id, status, text)
+        return self.codec.status(request.request_id, status, text, "" if own else None, unknown)
+
+    def _journal_change(self, operation: Operation, request: Request | Extended) -> None:
+        if self.journal.wants(logging.INFO):
+            opened = self._handles.get(_first(request, _HANDLES) or b"")
+            path = opened.path if opened else _first(request, _PATHS)
+            other = _first(request, _OTHER_PATHS)
+            self.journal.record(logging.INFO, "changed", "changed", request=operation.name, path=path, other=other)
 
     def _report(self, operation: Operation, error: OSError) -> None:
         """Error events for what is the server's trouble, and for attributes that could not be changed."""
@@ -218,6 +290,15 @@ class Session:
             self.error(ErrorCode.ATTRIBUTES_NOT_CHANGED, f"{operation.name}: {error.strerror}.")
         elif error.errno in _TROUBLE:
             self.error(ErrorCode.IO_FAILURE, f"{operation.name}: {error.strerror}.")
+
+    def part(self, request: Request) -> bytes:
+        """The encoded reply to a request that is a part of the one in progress. Raises StatusError, OSError."""
+        return self.context.routes.answers[type(request)](self, request)
+
+    def go_on(self) -> None:
+        """Between the steps of a long request. Raises StatusError when nobody waits for its end any more."""
+        if self._is_deserted():
+            raise StatusError(Status.FAILURE, "Interrupted")
 
     def error(self, code: int, description: str) -> None:
         """Fires Error."""
@@ -258,16 +339,24 @@ class Session:
 
     # --- paths and handles ---
 
-    def path(self, path: bytes) -> bytes:
+    def path(self, path: bytes, *further: bytes) -> bytes:
         """The normalised virtual path of what a client sent; the empty one is the login directory.
 
-        Raises PermissionError for one outside the home directory that the client is confined to, OSError.
+        Each of the `further` paths begins where the one before it leads. Raises PermissionError for one outside the
+        home directory that the client is confined to, OSError.
         """
-        path = normalise(path, self.context.home)
+        path = join(self.context.home, path, *further) if further else normalise(path, self.context.home)
         confined = self.context.confined
         if confined is not None and path != confined and not path.startswith(confined.rstrip(b"/") + b"/"):
             raise PermissionError(EACCES, os.strerror(EACCES))
         return path
+
+    def check_attributes(self, attributes: Attributes) -> None:
+        """Raises StatusError for extended attributes in a version where those that nobody knows are an error."""
+        if attributes.createtime is not None or attributes.ctime is not None:
+            self.journal.record(logging.DEBUG, "ignored", "times of creation and change cannot be set")
+        if attributes.extended and not self.codec.ignores_extended:
+            raise StatusError(Status.OP_UNSUPPORTED, "Unknown extended attributes")
 
     def reserve_handle(self) -> None:
         """Raises OSError(EMFILE) when there are too many, StatusError while the server shuts down."""
@@ -288,7 +377,7 @@ class Session:
         try:
             if self._find(handle) is not None:
                 raise OSError(EEXIST, os.strerror(EEXIST))
-            self._sftp.handle_add(handle, fd, opened.access if fd >= 0 else 0)
+            self._sftp.handle_add(handle, fd, opened.native_access)
         except OSError:
             opened.close()
             raise
@@ -327,7 +416,9 @@ class Session:
         return opened
 
     def close_handle(self, handle: bytes, *, by_client: bool = True) -> None:
-        """Raises the first error that a WRITE or the closing itself met: OSError."""
+        """Raises the first error that a WRITE or the closing itself met: OSError; or what kept a file that was to be
+        deleted with it: OSError, StatusError, HandlerTimeout.
+        """
         opened = self.opened(handle)
         del self._handles[handle]
         stats = self._sftp.handle_remove(handle)
@@ -335,6 +426,9 @@ class Session:
             opened.close()
             return
         error = stats.error or opened.error
+        refused: Exception | None = None
+        if opened.doomed:
+            refused = opening.remove_closed(self, opened)
         try:
             opened.close()
         except OSError as failure:
@@ -344,6 +438,8 @@ class Session:
             self._tell_aborted(handle, opened, stats.bytes_written + opened.bytes_written, error)
         if error:
             raise OSError(error, os.strerror(error))
+        if refused is not None:
+            raise refused
 
     # --- the end ---
 
@@ -354,7 +450,7 @@ class Session:
         for handle, opened in list(self._handles.items()):
             try:
                 self.close_handle(handle, by_client=False)
-            except OSError as error:
+            except (OSError, StatusError, HandlerTimeout) as error:
                 self.journal.record(logging.WARNING, "failed", "close failed", path=opened.path, reason=str(error))
 
     def _tell_aborted(self, handle: bytes, opened: OpenFile, written: int, error: int) -> None:
@@ -362,8 +458,8 @@ class Session:
         if hook:
             event = events.FileAborted(
                 **self.who,
-                path=watched.text_of(opened.path),
-                handle=watched.text_of(handle),
+                path=text_of(opened.path),
+                handle=text_of(handle),
                 bytes_written=written,
                 status_code=int(status_for_errno(error) if error else Status.CONNECTION_LOST),
             )

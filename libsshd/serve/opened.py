@@ -1,0 +1,97 @@
+"""What stands behind the handles of a session."""
+
+import os
+from dataclasses import dataclass, field
+
+from libsshd._native import HandleAccess
+from libsshd.constants import Status
+from libsshd.errors import StatusError
+from libsshd.fs.base import Directory
+
+from .locks import Lock, unlock_all
+
+# Plain integers: an operation on IntFlag members costs more than most requests.
+_CAN_READ, _CAN_WRITE = int(HandleAccess.READ), int(HandleAccess.WRITE)
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """A file behind a handle; READ and WRITE on it are mostly served in C.
+
+    `access` are HandleAccess bits; bytes and the first errno of a WRITE count what Python served itself. A file that
+    only handlers know has `fd` -1. Of `text` the descriptor's own position says where READ and WRITE go on;
+    `doomed` is to be removed with its handle.
+    """
+
+    path: bytes
+    fd: int
+    access: int
+    opened: float
+    text: bool = False
+    doomed: bool = False
+    bytes_read: int = 0
+    bytes_written: int = 0
+    error: int = 0
+    locks: list[Lock] = field(default_factory=list)
+
+    @property
+    def native_access(self) -> int:
+        """What C may serve by itself: it knows neither files without descriptors nor positions."""
+        return 0 if self.text or self.fd < 0 else self.access
+
+    @property
+    def readable(self) -> bool:
+        return bool(self.access & _CAN_READ)
+
+    @property
+    def writable(self) -> bool:
+        return bool(self.access & _CAN_WRITE)
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def close(self) -> None:
+        """Its locks end too, even if a child of this process has the descriptor as well."""
+        if self.fd < 0:
+            return
+        try:
+            if self.locks:
+                unlock_all(self.fd)
+        finally:
+            os.close(self.fd)
+
+
+@dataclass(slots=True)
+class OpenDirectory:
+    """A directory behind a handle; `pending` are encoded entries that did not fit the last reply."""
+
+    path: bytes
+    directory: Directory
+    pending: list[bytes]
+    native_access: int = 0
+
+    def fileno(self) -> int:
+        return self.directory.fileno()
+
+    def close(self) -> None:
+        self.directory.close()
+
+
+def descriptor(opened: OpenFile | OpenDirectory) -> int:
+    """Raises StatusError for what only handlers know, where there is no handler."""
+    fd = opened.fileno()
+    if fd < 0:
+        raise StatusError(Status.OP_UNSUPPORTED)
+    return fd
+
+
+def check_readable(file: OpenFile) -> None:
+    """Raises StatusError for a file that was opened for something else."""
+    if not file.readable:
+        raise StatusError(Status.PERMISSION_DENIED, "The file is not open for reading")
+
+
+def check_writable(file: OpenFile) -> None:
+    """Raises StatusError for a file that was opened for something else."""
+    if not file.writable:
+        raise StatusError(Status.PERMISSION_DENIED, "The file is not open for writing")
