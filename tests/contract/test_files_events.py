@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from libsshd import events as e
-from libsshd.constants import FileType, OpenFlags, RealpathControl, RenameFlags, Status
+from libsshd.constants import AttribBits, FileType, OpenFlags, RealpathControl, RenameFlags, Status
 from tests.contract.covering import covers
 from tests.contract.support_files import Diary, Site, status
 from tests.support.account import USER
@@ -92,6 +92,14 @@ TWICE: dict[type[e.BeforeAndAfter], Case] = {
         _on_path(Type.SYMLINK, b"file", string(b"/new")), _on_path(Type.SYMLINK, b"file", string(b"/dir"))
     ),
     e.FileSync: Case(lambda raw: raw.extend(b"fsync@openssh.com", string(raw.open(b"/file", WRITE)))),
+    e.FileCopy: Case(
+        _extension(b"copy-file", string(b"/file"), string(b"/new"), b"\0"),
+        _extension(b"copy-file", string(b"/file"), string(b"/dir"), b"\0"),
+    ),
+    e.FileHash: Case(
+        lambda raw: raw.extend(b"md5-hash", string(b"/file"), u64(0), u64(0), string(b"")),
+        lambda raw: raw.extend(b"md5-hash", string(b"/file"), u64(2**63), u64(0), string(b"")),
+    ),
     e.SpaceQuery: Case(_extension(b"statvfs@openssh.com", string(b"/dir"))),
 }
 ONCE: dict[type[e.FileEvent], Case] = {
@@ -102,7 +110,8 @@ ONCE: dict[type[e.FileEvent], Case] = {
     e.LinkRead: Case(_on_path(Type.READLINK, b"/link"), _on_path(Type.READLINK, b"/file")),
 }
 CHANGES = {
-    e.DirCreate, e.DirRemove, e.FileOpen, e.FileRemove, e.FileRename, e.FileWrite, e.SetAttributes, e.LinkCreate
+    e.DirCreate, e.DirRemove, e.FileOpen, e.FileRemove, e.FileRename, e.FileWrite, e.SetAttributes, e.LinkCreate,
+    e.FileCopy,
 }  # fmt: skip
 
 
@@ -361,10 +370,17 @@ def test_get_attributes_tells_what_is_on_the_disk(site: Site, raw: RawSFTP) -> N
     assert by_stat == WHO | {
         "path": "/link", "flags": 0, "file_type": FileType.REGULAR, "file_size": 7, "file_owner": str(info.st_uid),
         "file_group": str(info.st_gid), "file_permissions": 0o644, "file_atime": 1_000_000_001_500,
-        "file_mtime": 1_000_000_002_250, "file_create_time": -1, "file_attrib_bits": -1, "file_attrib_bits_valid": -1,
-        "other_attributes": "LinkCount=1;ATimeNS=500000000;MTimeNS=250000000",
+        "file_mtime": 1_000_000_002_250, "file_create_time": by_stat["file_create_time"], "file_attrib_bits": 0,
+        "file_attrib_bits_valid": by_stat["file_attrib_bits_valid"], "other_attributes": by_stat["other_attributes"],
     }  # fmt: skip
-    assert by_fstat == by_stat | {"path": "/file"}
+    others = dict(pair.split("=") for pair in by_stat["other_attributes"].split(";"))
+    assert others.pop("CreateTimeNS", None) is None or by_stat["file_create_time"] > 1_000_000_002_250
+    assert others == {
+        "AllocationSize": str(info.st_blocks * 512), "LinkCount": "1", "ATimeNS": "500000000", "MTimeNS": "250000000"
+    }  # fmt: skip
+    assert by_stat["file_attrib_bits_valid"] & AttribBits.HIDDEN
+    without_a_name = by_stat["file_attrib_bits_valid"] & ~AttribBits.HIDDEN
+    assert by_fstat == by_stat | {"path": "/file", "file_attrib_bits_valid": without_a_name}
     assert by_lstat["path"] == "/link"
     assert by_lstat["file_type"] == FileType.SYMLINK
 
@@ -562,8 +578,8 @@ def test_attributes_that_cannot_be_set_are_error_2003_and_a_status(watched: bool
     assert raw.ask(Type.SETSTAT, string(b"/missing"), MODE).code == Code.NO_SUCH_FILE
     assert site.errors == [(2003, "setstat: No such file or directory.")]
     handle = raw.open(b"/file", READ)
-    assert raw.ask(Type.FSETSTAT, string(handle), Attributes(size=1).encode()).code == Code.FAILURE
-    assert [code for code, _ in site.errors] == [2003, 2003]
+    assert raw.ask(Type.FSETSTAT, string(handle), Attributes(size=1).encode()).code == Code.PERMISSION_DENIED
+    assert site.errors[1:] == [(2003, "fsetstat: Permission denied.")]
 
 
 def test_what_a_client_does_wrong_is_no_error_of_the_server(site: Site, raw: RawSFTP) -> None:

@@ -28,6 +28,7 @@ from tests.support.rawsftp import (
     Type,
     string,
     u32,
+    u64,
 )
 
 
@@ -145,9 +146,9 @@ def test_a_code_page_without_a_codec_is_an_error(page: int, site: Site) -> None:
 def test_the_version_is_the_lower_of_what_both_sides_speak(offered: int, allowed: int, site: Site) -> None:
     site.server.config(f"ProtocolVersion={allowed}")
     raw = RawSFTP(ChannelStream(site.login())).init(offered)
-    assert raw.version == 3
-    assert site.server.sftp_connections[0].protocol_version == 3
-    assert raw.ask(Type.STAT, string(b"/")).type == Type.ATTRS
+    assert raw.version == min(offered, allowed)
+    assert site.server.sftp_connections[0].protocol_version == raw.version
+    assert raw.ask(Type.REALPATH, string(b"/")).type == Type.NAME
 
 
 @pytest.mark.parametrize("offered", [0, 1, 2])
@@ -265,24 +266,30 @@ def test_whatever_takes_a_name_away_or_gives_one_asks_the_event_of_it(site: Site
         raw.request(Type.SYMLINK, kept, string(b"/alias")),
         raw.request(Type.EXTENDED, string(b"hardlink@openssh.com"), kept, string(b"/alias")),
         raw.request(Type.EXTENDED, string(b"hardlink@openssh.com"), other, kept),
+        raw.request(Type.EXTENDED, string(b"copy-file"), kept, string(b"/copy"), b"\1"),
+        raw.request(Type.EXTENDED, string(b"copy-file"), other, kept, b"\1"),
+        raw.request(Type.EXTENDED, string(b"check-file-name"), kept, string(b"md5"), u64(0), u64(0), u32(0)),
+        raw.request(Type.EXTENDED, string(b"md5-hash"), kept, u64(0), u64(0), string(b"")),
     ]
     raw.post_all(requests)
     assert [raw.reply().code for _ in requests] == [Code.PERMISSION_DENIED] * len(requests)
     assert touched == [
         *["FileOpen"] * 2, "FileRemove", *["FileRename"] * 4, *["SetAttributes"] * 2, "DirRemove", "DirCreate",
-        *["LinkCreate"] * 4,
+        *["LinkCreate"] * 4, *["FileOpen"] * 4,
     ]  # fmt: skip
     assert site.tree() == tree
 
 
 def test_every_extension_that_is_announced_asks_an_event_or_changes_nothing(site: Site) -> None:
     site.write("a")
+    site.write("source")
     kinds = [kind for kind in e.EVENTS if issubclass(kind, e.FileEvent)]
     diary = Diary(site.server, *kinds)
     raw = site.raw()
-    handle = string(raw.open(b"/a", WRITE))
-    diary.entries.clear()
-    fields = {
+    handle, source = string(raw.open(b"/a", WRITE)), string(raw.open(b"/source"))
+    whole, md5 = u64(0) + u64(0), string(b"md5")
+    hashed, named = ("FileHash before", "FileHash after"), ("FileOpen before", "FileClose")
+    fields: dict[bytes, tuple[list[bytes], str | tuple[str, str]]] = {
         b"posix-rename@openssh.com": ([string(b"/a"), string(b"/b")], "FileRename"),
         b"statvfs@openssh.com": ([string(b"/")], "SpaceQuery"),
         b"fstatvfs@openssh.com": ([handle], "SpaceQuery"),
@@ -290,11 +297,28 @@ def test_every_extension_that_is_announced_asks_an_event_or_changes_nothing(site
         b"fsync@openssh.com": ([handle], "FileSync"),
         b"lsetstat@openssh.com": ([string(b"/b"), NO_ATTRIBUTES], "SetAttributes"),
         b"limits@openssh.com": ([], ""),
+        b"expand-path@openssh.com": ([string(b"~")], ("ResolvePath", "ResolvePath")),
+        b"copy-data": ([source, whole, handle, u64(0)], "FileCopy"),
+        b"home-directory": ([string(b"")], ("ResolvePath", "ResolvePath")),
+        b"users-groups-by-id@openssh.com": ([string(b""), string(b"")], ""),
+        b"copy-file": ([string(b"/b"), string(b"/d"), b"\0"], "FileCopy"),
+        b"check-file": ([source, md5, whole, u32(0)], hashed),
+        b"check-file-name": ([string(b"/b"), md5, whole, u32(0)], named),
+        b"check-file-handle": ([source, md5, whole, u32(0)], hashed),
+        b"md5-hash": ([string(b"/b"), whole, string(b"")], named),
+        b"md5-hash-handle": ([source, whole, string(b"")], hashed),
+        b"space-available": ([string(b"/")], "SpaceQuery"),
+        b"get-temp-folder": ([], ""),
+        b"make-temp-folder": ([], "DirCreate"),
+        b"ranges@asyncssh.com": ([source, u64(0), u64(1)], ""),
     }
     assert set(raw.extensions) == {*fields, b"symlink-order@rjk.greenend.org.uk"}
+    diary.entries.clear()
     for name, (more, kind) in fields.items():
-        raw.extend(name, *more)
-        assert diary.names == ([f"{kind} before", f"{kind} after"] if kind else [])
+        reply = raw.extend(name, *more)
+        assert reply.type != Type.STATUS or reply.code == Code.OK, name
+        first_and_last = (f"{kind} before", f"{kind} after") if isinstance(kind, str) else kind
+        assert (*diary.names[:1], *diary.names[-1:]) == (first_and_last if kind else ()), name
         if kind == "FileRename":
             assert diary.one("FileRename before")["flags"] == RenameFlags.OVERWRITE | RenameFlags.ATOMIC
         diary.entries.clear()

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from libsshd._native import Watch
 from libsshd.fs.rooted import RootedFileSystem
+from libsshd.serve.stdio import Ending, make_pipe, serve
 from libsshd.wire import messages as m
-from tests.support.stdio import Ending, Scratch, make_pipe, make_session, serve
+from tests.support.stdio import Scratch, make_session
 from tests.wire.client_encoding import (
     AttrsReply,
     DataReply,

@@ -10,6 +10,7 @@ import pytest
 
 from libsshd._native import Watch
 from libsshd.fs.rooted import RootedFileSystem
+from libsshd.serve.stdio import Ending
 from tests.support.rawsftp import (
     APPEND,
     CREAT,
@@ -23,7 +24,7 @@ from tests.support.rawsftp import (
     Reply,
     Type,
 )
-from tests.support.stdio import Ending, StdioServer, serve_bytes
+from tests.support.stdio import StdioServer, serve_bytes
 from tests.wire.client_encoding import frame, string, u32, u64
 
 from .engine import DATA_MAX, FileSizeLimit

@@ -60,6 +60,7 @@ class Code(IntEnum):
     OP_UNSUPPORTED = 8
 
 
+UNKNOWN_PRINCIPAL = 16  # its STATUS goes on after the language
 READ, WRITE, APPEND, CREAT, TRUNC, EXCL = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20  # pflags of OPEN
 
 
@@ -160,8 +161,19 @@ class Reply:
         cursor = self.cursor(Type.STATUS)
         code, message, _language = cursor.u32(), cursor.string(), cursor.string()
         message.decode("utf-8")
-        cursor.end()
+        if code != UNKNOWN_PRINCIPAL:
+            cursor.end()
         return code
+
+    @property
+    def unknown(self) -> list[bytes]:
+        """The names that UNKNOWN_PRINCIPAL is about (versions 5 and 6)."""
+        cursor = self.cursor(Type.STATUS)
+        assert (cursor.u32(), cursor.string(), cursor.string())[0] == UNKNOWN_PRINCIPAL
+        names = []
+        while cursor.position < len(cursor.data):
+            names.append(cursor.string())
+        return names
 
     @property
     def handle(self) -> bytes:

@@ -6,69 +6,20 @@ import os
 import select
 import socket
 import threading
-from dataclasses import dataclass
-from errno import ECONNRESET, EPIPE
 from types import TracebackType
 from typing import Self
 
-from libsshd._native import EventKind, Pipe
+from libsshd._native import Pipe
 from libsshd.fs.base import FileSystem
-from libsshd.serve.session import ProtocolError, Session, context_without_server, stock_replies
+from libsshd.serve import stdio
+from libsshd.serve.session import Session, context_without_server
+from libsshd.serve.stdio import Ending, make_pipe, serve
 from libsshd.settings import Settings
 from tests.support.rawsftp import DEADLINE, RawSFTP
 
 
-@dataclass(frozen=True)
-class Ending:
-    """Why serving ended: "eof" or "bad-frame" with its length, "protocol-error" with its text, or "gone"."""
-
-    kind: str
-    length: int = 0
-    text: str = ""
-
-
 def make_session(pipe: Pipe, fs: FileSystem, settings: Settings | None = None) -> Session:
-    return Session(context_without_server(settings or Settings(allow_links=True), fs), pipe.sftp, pipe.flush)
-
-
-def make_pipe(input: int, output: int) -> Pipe:
-    """A Pipe with the stock replies that a connection would use."""
-    return Pipe(input, output, *stock_replies())
-
-
-def serve(pipe: Pipe, session: Session) -> Ending:
-    """Answers until the end, then closes the session and sends what is still queued."""
-    try:
-        try:
-            return _answer_all(pipe, session)
-        finally:
-            session.close()
-            pipe.flush()
-    except OSError as error:
-        if error.errno not in (EPIPE, ECONNRESET):
-            raise
-        return Ending("gone")
-
-
-def _answer_all(pipe: Pipe, session: Session) -> Ending:
-    reply = b""
-    while True:
-        kind = pipe.next(reply)
-        if kind == EventKind.EOF:
-            return Ending("eof", pipe.length)
-        if kind == EventKind.BAD_FRAME:
-            return Ending("bad-frame", pipe.length)
-        try:
-            reply = _answer(pipe, session, kind)
-        except ProtocolError as error:
-            return Ending("protocol-error", text=str(error))
-
-
-def _answer(pipe: Pipe, session: Session, kind: EventKind) -> bytes:
-    if kind == EventKind.FAILED:
-        return session.failed_in_core(pipe.request_id, pipe.operation, pipe.data, pipe.error)
-    assert kind == EventKind.PACKET, f"a pipe has no event {kind.name}"
-    return session.answer(pipe.data)
+    return stdio.make_session(pipe, context_without_server(settings or Settings(allow_links=True), fs))
 
 
 class SocketStream:
