@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from libsshd_cli import CommandError, completion, hostkey, run, settings
-from libsshd_cli.logs import one_line
+from libsshd_cli import CommandError, completion, hostkey, run, settings, sftp_server
+from libsshd_cli.escaping import one_line
 
 DONE, INTERRUPTED, MISUSED = 0, 130, 2
 
@@ -44,13 +44,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser("libsshd", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the versions in use and exit")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for command in (run, settings, hostkey, completion):
+    for command in (run, sftp_server, settings, hostkey, completion):
         command.add_parser(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 2 not possible as asked, 130 interrupted."""
+    _open_missing_descriptors()
     _open_missing_streams()
     parser = build_parser()
     options, unknown = parser.parse_known_args(argv)
@@ -67,6 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def _open_missing_descriptors() -> None:
+    """Keep 0, 1 and 2 from becoming the numbers of what is opened later: whoever is closed there leads nowhere."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def _open_missing_streams() -> None:

@@ -1,16 +1,15 @@
 """Log records as lines: for people as `time level message key=value ...`, for programs as JSON.
 
-What a client sent (file names above all) must never look like a line or a value of ours, so everything that
-is not printable is escaped, in both forms.
+What a client sent (file names above all) must never look like a line or a value of ours, so it is
+escaped (escaping.py), in both forms.
 """
 
 import datetime as dt
 import json
 import logging
-from typing import IO, Any
+from typing import IO
 
-LEVELS = ("debug", "info", "warning", "error")
-FORMATS = ("text", "json")
+from libsshd_cli.escaping import escape, readable
 
 _QUOTED_BECAUSE_OF = frozenset(' "=')
 
@@ -27,7 +26,7 @@ def configure(level: str, form: str, stream: IO[str]) -> None:
 
 
 def formatter(form: str) -> logging.Formatter:
-    """Return the formatter called `form`, one of FORMATS."""
+    """Return the formatter called `form`: text or json."""
     return JSONFormatter() if form == "json" else TextFormatter()
 
 
@@ -63,34 +62,6 @@ def timestamp(seconds: float) -> str:
     """Return a moment, in seconds since 1970, as ISO 8601 in UTC with milliseconds."""
     moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def readable(value: str | bytes) -> str:
-    """Return text in which octets that are not UTF-8 stand as \\xNN, so that it can be encoded again."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    try:
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def one_line(text: str) -> str:
-    """Return `text` with line breaks, controls and direction marks escaped, for a terminal."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in readable(text))
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
-
-
-def escape(value: str | bytes) -> str:
-    """Return `value` in one line from which it can be read back: backslashes are doubled, too.
-
-    Octets that are not UTF-8 come out as \\xNN, characters as \\n, \\xNN, \\uNNNN or \\UNNNNNNNN.
-    """
-    backslash: Any = (b"\\", b"\\\\") if isinstance(value, bytes) else ("\\", "\\\\")
-    return one_line(readable(value.replace(*backslash)))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

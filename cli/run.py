@@ -4,7 +4,8 @@ import argparse
 import math
 from typing import Any
 
-from libsshd_cli import logs
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 
 
 def add_parser(commands: Any) -> None:
@@ -35,6 +36,18 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
     add("--host", metavar="ADDR", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     add("--port", metavar="N", type=_port, default=2222, help="port, 0 for any free one (default: 2222)")
     add("--read-only", action="store_true", help="refuse everything that would change a file")
+    add(
+        "--deny-requests",
+        metavar="LIST",
+        default="",
+        help="SFTP requests to refuse, by the names that `libsshd sftp-server -Q requests` lists",
+    )
+    add(
+        "--allow-requests",
+        metavar="LIST",
+        default="",
+        help="the only SFTP requests to answer, less those of --deny-requests; without it all",
+    )
     add(
         "--host-key",
         metavar="FILE",
@@ -106,14 +119,14 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--log-level",
         metavar="L",
-        choices=logs.LEVELS,
+        choices=LOG_LEVELS,
         default="info",
         help="least level to show: debug, info, warning or error (default: info)",
     )
     group.add_argument(
         "--log-format",
         metavar="text|json",
-        choices=logs.FORMATS,
+        choices=LOG_FORMATS,
         default="text",
         help="how a line looks; json is one object per line (default: text)",
     )

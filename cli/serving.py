@@ -10,8 +10,10 @@ from pathlib import Path
 
 from libsshd import HostKey, SFTPServer, SFTPServerError
 from libsshd_cli import CommandError, address, keyfile, logs
+from libsshd_cli.escaping import one_line
 from libsshd_cli.login import Login
 from libsshd_cli.output import write_lines
+from libsshd_cli.requests import check_requests
 from libsshd_cli.stopping import StopSignals, serve_until_stopped
 
 _SWITCH_INTERVAL = 0.0002
@@ -34,6 +36,8 @@ def serve(options: argparse.Namespace) -> int:
     logs.configure(options.log_level, options.log_format, sys.stderr)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     options.root = _checked_root(options.root)
+    check_requests("--deny-requests", options.deny_requests)
+    check_requests("--allow-requests", options.allow_requests)
     login = Login(options)
     keys = [keyfile.load(path) for path in options.host_key] or [keyfile.kept_key()]
     server = _make_server(options, login, keys)
@@ -60,7 +64,11 @@ def _make_server(options: argparse.Namespace, login: Login, keys: list[HostKey])
             max_connections=options.max_connections,
             max_startups=options.max_startups,
             read_only=options.read_only,
+            deny_requests=options.deny_requests,
+            allow_requests=options.allow_requests,
             allow_links=True,
+            protocol_version=6,
+            server_eol="LF",
             unix_style_date_format=True,
             default_timeout=_STALL_TIMEOUT,
         )
@@ -142,8 +150,6 @@ def _announce(greeting: dict[str, object], form: str) -> None:
         lines = [logs.as_json(time.time(), "info", "clients can connect", fields)]
     else:
         titles = [name.replace("_", " ").ljust(10) for name in greeting]
-        lines = [
-            f"{title}  {logs.one_line(str(greeting[name]))}" for title, name in zip(titles, greeting, strict=True)
-        ]
+        lines = [f"{title}  {one_line(str(greeting[name]))}" for title, name in zip(titles, greeting, strict=True)]
     with contextlib.suppress(OSError):  # clients can be served even when nobody reads this
         print(*lines, sep="\n", file=sys.stderr, flush=True)

@@ -1,7 +1,6 @@
 """`libsshd settings`: what `libsshd run --set` can set, printed from the library's own table."""
 
 import argparse
-import textwrap
 from typing import Any
 
 from libsshd_cli import CommandError
@@ -26,6 +25,8 @@ def add_parser(commands: Any) -> None:
 
 def show(options: argparse.Namespace) -> int:
     """Print the settings whose names contain `options.name`, whatever its case."""
+    import textwrap
+
     from libsshd.settings import CONNECTION_SETTINGS, SETTINGS, Kind, Setting
 
     tables = [*SETTINGS.values(), *CONNECTION_SETTINGS.values()]

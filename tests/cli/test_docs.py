@@ -29,7 +29,7 @@ def table(parser: argparse.ArgumentParser) -> str:
         if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
             continue
         words = [*action.option_strings[:1], *([str(action.metavar)] if action.nargs != 0 else [])]
-        help_text = action.help or ""
+        help_text = (action.help or "").replace("%%", "%")  # as argparse prints it
         default = _DEFAULT.search(help_text)
         meaning = _DEFAULT.sub("", help_text)
         meaning = meaning[:1].upper() + meaning[1:]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libsshd_cli import logs
+from libsshd_cli.run import LOG_FORMATS
 
 HOSTILE = st.text(st.characters(codec=None)) | st.binary()
 
@@ -107,7 +108,7 @@ def test_json_has_no_numbers_that_json_does_not_know(number: float) -> None:
     assert as_json(seconds=number)["seconds"] == str(number)
 
 
-@pytest.mark.parametrize("form", logs.FORMATS)
+@pytest.mark.parametrize("form", LOG_FORMATS)
 def test_a_traceback_cannot_be_taken_for_records(form: str) -> None:
     try:
         int("first\n1970-01-01T00:00:00.000Z info forged")

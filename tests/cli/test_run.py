@@ -254,6 +254,38 @@ def test_read_only_changes_nothing(command: Command) -> None:
         assert client.open("/file").read() == b"content"
 
 
+def test_denied_requests_are_refused(command: Command) -> None:
+    (command.home / "file").write_text("content")
+    running = command.serve("--user", "bob", "--password", "x", "--deny-requests", "remove,rmdir")
+    with session(running.port, "bob", "x") as client:
+        with pytest.raises(OSError, match="remove"):
+            client.remove("/file")
+        assert client.open("/file").read() == b"content"
+
+
+def test_of_a_list_of_allowed_requests_nothing_else_is_answered(command: Command) -> None:
+    running = command.serve("--user", "bob", "--password", "x", "--allow-requests", "realpath,stat")
+    with session(running.port, "bob", "x") as client:
+        assert client.stat("/").st_mode
+        with pytest.raises(OSError, match="opendir"):
+            client.listdir("/")
+
+
+@pytest.mark.parametrize("option", ["--deny-requests", "--allow-requests"])
+def test_a_request_that_does_not_exist_is_an_error_that_tells_where_the_names_are(
+    option: str, command: Command
+) -> None:
+    done = command.run("run", "--port", "0", "--password", "x", option, "delete")
+    expected = f"libsshd: {option}: 'delete' is no request; libsshd sftp-server -Q requests lists what is\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+
+
+def test_a_setting_with_such_a_request_is_an_error_that_tells_the_names(command: Command) -> None:
+    done = command.run("run", "--port", "0", "--password", "x", "--set", "DenyRequests=delete")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'delete' is no request; there are open, close, " in done.stderr
+
+
 def test_connections_above_the_limit_are_turned_away(command: Command) -> None:
     running = command.serve("--user", "bob", "--password", "x", "--max-connections", "1")
     address = ("127.0.0.1", running.port)
