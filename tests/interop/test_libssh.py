@@ -51,3 +51,10 @@ def test_listing_and_attributes(sftp: Any, place: Place) -> None:
     assert found[b"file"] == 5
     assert set(found) == {b".", b"..", b"file"}
     assert sftp.stat(place.text("file")).size == 5
+
+
+def test_a_link_leads_where_it_shall(sftp: Any, place: Place) -> None:
+    place.write("file", b"12345")
+    sftp.symlink("file", place.text("link"))
+    assert sftp.stat(place.text("link")).size == 5
+    assert os.fsencode(sftp.readlink(place.text("link"))) == b"file"

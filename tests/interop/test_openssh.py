@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import re
 from pathlib import Path
 
@@ -193,6 +195,33 @@ def test_df_shows_the_file_system(sftp: OpenSSH, place: Place) -> None:
     assert shown[-1].endswith("%")
     inodes = sftp.batch(b"df -i " + place.remote).decode().splitlines()[-1].split()
     assert int(inodes[0]) == space.f_files
+
+
+def test_df_h_shows_sizes_for_people(sftp: OpenSSH, place: Place) -> None:
+    head, figures = sftp.batch(b"df -h " + place.remote).decode().splitlines()[-2:]
+    assert head.split()[:3] == ["Size", "Used", "Avail"]
+    assert re.fullmatch(r"[\d.]+[KMGTP]?B", figures.split()[0]), figures
+
+
+def test_ls_l_names_owners_through_users_groups_by_id(sftp: OpenSSH, place: Place) -> None:
+    place.write("file", b"")
+    done = sftp.attempt(b"ls -l " + place.remote, options=["-vvv"])
+    assert b"SSH2_FXP_EXTENDED(users-groups-by-id@openssh.com)" in done.stderr
+    user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    assert done.stdout.decode().splitlines()[-1].split()[2:4] == [user, group]
+
+
+def test_cp_copies_on_the_server(sftp: OpenSSH, place: Place) -> None:
+    data = noise(3_000_001)
+    place.write("source", data)
+    os.chmod(place.local("source"), 0o640)
+    done = sftp.attempt(b"cp " + place.at("source") + b" " + place.at("copy"), options=["-vvv"])
+    assert (done.returncode, place.read("copy") == data) == (0, True)
+    assert b"copy-data" in done.stderr
+    assert os.stat(place.local("copy")).st_mode & 0o777 == 0o640
+    place.write("small", b"new")
+    sftp.batch(b"copy " + place.at("small") + b" " + place.at("copy"))
+    assert place.read("copy") == b"new"
 
 
 def test_the_session_starts_at_the_root(sftp: OpenSSH) -> None:

@@ -119,3 +119,19 @@ def test_scp_3_copies_from_the_server_to_the_server(running: Server, place: Plac
     done = attempt(argv, home=running.home)
     assert done.returncode == 0, done.stderr
     assert place.read("copy") == data
+
+
+@pytest.mark.parametrize("home", [b"~", b"~alice"], ids=["own", "named"])
+def test_a_tilde_is_the_login_directory(home: bytes, scp: SCP, place: Place, tmp_path: Path) -> None:
+    """The client strips "~/" by itself and sends "~user/" with expand-path@openssh.com."""
+    place.write("file", b"data")
+    scp.copy(scp.remote(home + place.at("file")), tmp_path / "got")
+    scp.copy(tmp_path / "got", scp.remote(home + place.at("put")))
+    assert (tmp_path / "got").read_bytes() == place.read("put") == b"data"
+
+
+def test_the_home_of_somebody_unknown_is_an_error(running: Server, place: Place, tmp_path: Path) -> None:
+    place.write("file", b"data")
+    done = scp_exit(running, SCP(running).remote(b"~mallory" + place.at("file")), tmp_path / "got")
+    assert done.returncode == 1
+    assert not (tmp_path / "got").exists()
