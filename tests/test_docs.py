@@ -15,13 +15,15 @@ import paramiko
 import pytest
 
 import libsshd
-from generate import links, pages, pieces, words
+from generate import links, pages, pieces, protocol, words
 from libsshd import ErrorCode, HostKey, SFTPServer
 from libsshd.connections import SFTPConnection
+from libsshd.constants import Packet
 from libsshd.events import EVENTS, Error, Event
+from libsshd.serve.operations import OPERATIONS
 from libsshd.settings import CERTIFICATE_SETTINGS, CONNECTION_SETTINGS, PROMPT_SETTINGS, READ_ONLY, SETTINGS, Setting
-from libsshd.wire.extensions import EXTENSIONS
 from tests.support.command import DEADLINE, environment, run, wait_until
+from tests.wire.later_packets import requests_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -203,8 +205,9 @@ def test_generated_pages_are_up_to_date() -> None:
 
 def test_a_page_that_differs_from_the_tables_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(pages.PAGES, "reference/errors.md", lambda: "something else")
+    monkeypatch.setattr(protocol, "tables", lambda: "another")
     monkeypatch.delitem(pages.PAGES, "reference/constants.md")
-    assert pages.stale() == ["reference/errors.md", "reference/constants.md"]
+    assert pages.stale() == ["reference/errors.md", "protocol.md", "reference/constants.md"]
 
 
 ALL_SETTINGS = [
@@ -258,9 +261,42 @@ def test_every_default_that_differs_from_the_manual_is_in_its_table() -> None:
         assert re.search(rf"^\| {name} \| {theirs}\b", table, re.MULTILINE)
 
 
-def test_every_extension_is_on_the_page() -> None:
+ROW = re.compile(r"^\| `?([\w@.-]+)`? \|[^|]*\| (.*?) \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|", re.MULTILINE)
+
+
+def rows() -> dict[str, tuple[set[int], str]]:
+    """Versions and policy names of what the tables of the protocol list."""
     page = (DOCS / "protocol.md").read_text()
-    assert [entry.name for entry in EXTENSIONS if f"`{entry.name.decode()}`" not in page] == []
+    return {
+        name: ({version for version, cell in zip(range(3, 7), cells, strict=True) if cell == "yes"}, policy)
+        for name, *cells, policy in ROW.findall(page)
+    }
+
+
+@pytest.mark.parametrize("version", [version for version in range(3, 7) if version in protocol.spoken()])
+def test_what_a_client_can_send_is_in_the_table_of_its_version(version: int) -> None:
+    listed = {name for name, (versions, _) in rows().items() if version in versions}
+    sent = {name_of(literal) for literal, _ in requests_of(version).values()}
+    assert sent - listed == set()
+    assert {name for name in listed if name.isupper()} - sent == set()
+
+
+def name_of(literal: bytes) -> str:
+    """A request by its packet type, an extension by its name."""
+    if literal[0] != Packet.EXTENDED:
+        return Packet(literal[0]).name
+    return literal[9 : 9 + int.from_bytes(literal[5:9], "big")].decode()
+
+
+def test_every_name_for_policies_is_in_the_table() -> None:
+    listed = {name for _, policy in rows().values() for name in re.findall(r"`([\w-]+)`", policy)}
+    assert {operation.name for operation in OPERATIONS.values()} - listed == {"extension"}
+
+
+def test_a_request_that_nobody_described_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(protocol.EXTENSIONS, "limits@openssh.com")
+    with pytest.raises(pieces.UndocumentedError, match=r"limits@openssh\.com"):
+        pages.stale()
 
 
 # --- links ---

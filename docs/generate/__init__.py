@@ -1,1 +1,1 @@
-"""Makes docs/reference/ and docs/examples.md: the pages that say what the tables of the library say."""
+"""Makes what the tables of the library say: docs/reference/, docs/examples.md, and the tables of docs/protocol.md."""

@@ -1,7 +1,7 @@
 """Checks the pages of the documentation; called by ./dev docs.
 
     python -m generate            says which pages are stale and which links are dead, with exit status 1
-    python -m generate --write    writes the pages of docs/reference and docs/examples.md first
+    python -m generate --write    writes docs/reference, docs/examples.md and the tables of docs/protocol.md first
 
 A public member without a word of documentation is an error.
 """

@@ -32,6 +32,7 @@ from .pieces import (
     type_name,
     value_of,
 )
+from .protocol import protocol_page
 from .words import (
     ADDED,
     CONFIG,
@@ -247,6 +248,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/errors.md": errors_page,
     "reference/constants.md": constants_page,
     "examples.md": examples_page,
+    "protocol.md": protocol_page,
 }
 
 
