@@ -119,9 +119,10 @@ static void stat_mark(sshd_stat *s, const char *name) {
     }
 }
 
-/* As fstatat, of what is called `name` in the directory `fd`, or with "" of `fd` itself; a link is not followed. */
+/* As fstatat, of what is called `name` in the directory `fd`, or with "" of `fd` itself; a link is not followed, and
+ * nothing is mounted for a look, which statx would do unless told. */
 static int stat_fill(sshd_stat *result, int fd, const char *name) {
-    int flags = AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH);
+    int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
     struct statx sx;
     struct stat st;
     int rc = sshd_outcome(syscall(SYS_statx, fd, name, flags, STATX_BASIC_STATS | STATX_BTIME, &sx));

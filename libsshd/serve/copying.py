@@ -9,7 +9,6 @@ Rules:
 - Between two pieces somebody looks whether the copy is still wanted.
 """
 
-import fcntl
 import os
 import time
 from contextlib import suppress
@@ -24,9 +23,9 @@ from libsshd.errors import StatusError
 from libsshd.wire import messages as m
 
 from .decision import around, bytes_of, done, text_of
-from .opened import OpenFile, check_readable, check_writable
+from .opened import FILE_END, OpenFile, check_readable, check_writable
 from .parameters import parameters_of
-from .reading import FILE_END, PIECE, is_direct, open_to_read, piece
+from .reading import PIECE, is_direct, open_to_read, piece
 
 if TYPE_CHECKING:
     from .session import Session
@@ -114,7 +113,7 @@ class _Copy:
         size = os.fstat(source.fd).st_size
         self._start = r.read_offset
         self._stop = min(r.read_offset + r.length, FILE_END) if r.length else size or FILE_END
-        self._appends = bool(fcntl.fcntl(target.fd, fcntl.F_GETFL) & os.O_APPEND)
+        self._appends = target.appends
         self._shift = 0 if self._appends else r.write_offset - r.read_offset
         self._in_kernel = not self._appends
         self._has_holes = size > 0 and not self._appends  # a size of 0 may be untrue, as in /proc

@@ -16,7 +16,8 @@ from libsshd.wire import messages as m
 from libsshd.wire.reply import check_file_reply, md5_hash_reply
 
 from .decision import around, text_of
-from .reading import FILE_END, file_to_read, is_direct, open_to_read, piece
+from .opened import FILE_END
+from .reading import file_to_read, is_direct, open_to_read, piece
 
 if TYPE_CHECKING:
     from .session import Session

@@ -1,14 +1,20 @@
 """What stands behind the handles of a session."""
 
+import fcntl
 import os
 from dataclasses import dataclass, field
+from errno import EFBIG, EIO
 
 from libsshd._native import HandleAccess
 from libsshd.constants import Status
 from libsshd.errors import StatusError
 from libsshd.fs.base import Directory
 
+from . import textfile
 from .locks import Lock, unlock_all
+
+FILE_END = 2**63
+"""No file reaches so far: what lies there is behind its end for READ, too big for WRITE."""
 
 # Plain integers: an operation on IntFlag members costs more than most requests.
 _CAN_READ, _CAN_WRITE = int(HandleAccess.READ), int(HandleAccess.WRITE)
@@ -46,6 +52,11 @@ class OpenFile:
     @property
     def writable(self) -> bool:
         return bool(self.access & _CAN_WRITE)
+
+    @property
+    def appends(self) -> bool:
+        """WRITE is at the end, whatever its offset."""
+        return bool(fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND)
 
     def fileno(self) -> int:
         return self.fd
@@ -95,3 +106,39 @@ def check_writable(file: OpenFile) -> None:
     """Raises StatusError for a file that was opened for something else."""
     if not file.writable:
         raise StatusError(Status.PERMISSION_DENIED, "The file is not open for writing")
+
+
+def read_bytes(file: OpenFile, length: int, offset: int) -> bytes:
+    """What READ gives: b"" at the end of the file. Raises StatusError, OSError."""
+    check_readable(file)
+    if not file.text:
+        return read_at(file, length, offset)
+    data = textfile.read(descriptor(file), length)
+    file.bytes_read += len(data)
+    return data
+
+
+def read_at(file: OpenFile, length: int, offset: int) -> bytes:
+    """What the file has there; b"" at its end. Raises StatusError, OSError."""
+    data = os.pread(descriptor(file), length, offset) if offset + length < FILE_END else b""
+    file.bytes_read += len(data)
+    return data
+
+
+def write_bytes(file: OpenFile, data: bytes, offset: int) -> None:
+    """Writes all of it; the first errno stays with the file for its CLOSE. Raises StatusError, OSError."""
+    check_writable(file)
+    fd = descriptor(file)
+    view = memoryview(data)
+    try:
+        if not file.text and offset + len(view) >= FILE_END:
+            if not file.appends:
+                raise OSError(EFBIG, os.strerror(EFBIG))
+            offset = 0
+        while view:
+            count = textfile.write(fd, view) if file.text else os.pwrite(fd, view, offset)
+            view, offset = view[count:], offset + count
+            file.bytes_written += count
+    except OSError as error:
+        file.error = file.error or error.errno or EIO
+        raise

@@ -7,7 +7,7 @@ OSError, or StatusError for what has no errno; the session turns both into a STA
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from errno import EACCES, EFBIG, EIO
+from errno import EACCES
 from typing import TYPE_CHECKING, Any
 
 from libsshd.constants import AttributeFlags, Status
@@ -18,7 +18,7 @@ from libsshd.wire import messages as m
 from libsshd.wire.reply import limits_reply, statvfs_reply
 
 from . import account, copying, hashing, locks, naming, negotiation, opening, space, textfile
-from .opened import OpenDirectory, OpenFile, check_readable, check_writable, descriptor
+from .opened import OpenDirectory, OpenFile, check_readable, descriptor, read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from .session import Session
@@ -31,8 +31,6 @@ _BATCH = 128
 _UNLIMITED = 1 << 31
 _MIME_TYPE = int(AttributeFlags.MIME_TYPE)
 _TEXT_HINT = int(AttributeFlags.TEXT_HINT)
-_FILE_END = 2**63
-"""No file reaches so far: what lies there is behind its end for READ, too big for WRITE."""
 
 
 # --- files ---
@@ -60,37 +58,9 @@ def read(session: "Session", r: m.Read) -> bytes:
     return session.codec.data(r.request_id, data)
 
 
-def read_bytes(file: OpenFile, length: int, offset: int) -> bytes:
-    """b"" at the end of the file. Raises StatusError, OSError."""
-    check_readable(file)
-    if file.text:
-        data = textfile.read(descriptor(file), length)
-    else:
-        data = os.pread(descriptor(file), length, offset) if offset + length < _FILE_END else b""
-    file.bytes_read += len(data)
-    return data
-
-
 def write(session: "Session", r: m.Write) -> bytes:
     write_bytes(session.file(r.handle), r.data, r.offset)
     return session.codec.status(r.request_id, Status.OK)
-
-
-def write_bytes(file: OpenFile, data: bytes, offset: int) -> None:
-    """Writes all of it; the first errno stays with the file for its CLOSE. Raises StatusError, OSError."""
-    check_writable(file)
-    fd = descriptor(file)
-    view = memoryview(data)
-    try:
-        if not file.text and offset + len(view) >= _FILE_END:
-            raise OSError(EFBIG, os.strerror(EFBIG))
-        while view:
-            count = textfile.write(fd, view) if file.text else os.pwrite(fd, view, offset)
-            view, offset = view[count:], offset + count
-            file.bytes_written += count
-    except OSError as error:
-        file.error = file.error or error.errno or EIO
-        raise
 
 
 def fsync(session: "Session", r: m.Fsync) -> bytes:

@@ -3,7 +3,6 @@
 Rule: who watches READ sees every byte that leaves the disk, and where READ is denied none does.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -14,13 +13,11 @@ from libsshd.errors import StatusError
 from libsshd.wire import messages as m
 from libsshd.wire.reply import data_of, handle_of
 
-from .opened import OpenFile, check_readable
+from .opened import OpenFile, check_readable, read_at
 
 if TYPE_CHECKING:
     from .session import Session
 
-FILE_END = 2**63
-"""No file reaches so far."""
 PIECE = 128 * 1024
 """Bytes of one READ: less than it may have."""
 _STRIDE = 256 * 1024
@@ -64,10 +61,7 @@ def piece(session: "Session", request_id: int, handle: bytes, length: int, offse
     session.go_on()
     file = session.file(handle)
     if is_direct(session, file):
-        length = min(length, _STRIDE)
-        data = os.pread(file.fd, length, offset) if offset + length < FILE_END else b""
-        file.bytes_read += len(data)
-        return data
+        return read_at(file, min(length, _STRIDE), offset)
     try:
         return data_of(session.part(m.Read(request_id, handle, offset, min(length, PIECE))))
     except StatusError as error:

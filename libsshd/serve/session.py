@@ -23,7 +23,7 @@ from libsshd.wire.announcements import supported_versions
 from libsshd.wire.buffer import Malformed, Reader, Unsupported
 from libsshd.wire.codec import Codec, codec_for, decode_init, encode_version
 from libsshd.wire.codepage import Translation
-from libsshd.wire.messages import Attributes, Extended, Request, VersionSelect
+from libsshd.wire.messages import Attributes, Extended, Request, VersionSelect, Write
 from libsshd.wire.offer import Offer
 
 from . import opening
@@ -40,7 +40,9 @@ VERSION_LAST = 6
 _PATHS = ("path", "old_path", "link_path")
 _OTHER_PATHS = ("new_path", "target_path")
 _HANDLES = ("handle", "write_handle")
-"""Fields of requests, the path of a failed one for the log."""
+"""Fields that tell the log what a request was about."""
+_CHANGES = {request for request, operation in OPERATIONS.items() if operation.changes is always} - {Write}
+"""What is logged when it went well: of WRITE, the file's CLOSE tells."""
 _UNANSWERED = {"stat", "lstat", "realpath", "readdir", "readlink"}
 """Requests whose failure is part of normal work: clients ask to learn what is there."""
 _TROUBLE = {EBADF, EIO, EMFILE, ENFILE, ENOMEM, ENXIO, ESTALE}
@@ -166,7 +168,7 @@ class Session:
             if self._read_only and operation.changes(request):
                 raise StatusError(Status.WRITE_PROTECT)
             reply = self.context.routes.answers[type(request)](self, request)
-            if operation.changes is always and operation.name != "write":
+            if type(request) in _CHANGES:
                 self._journal_change(operation, request)
             return reply
         except (HandlerTimeout, ProtocolError):

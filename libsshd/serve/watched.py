@@ -19,7 +19,7 @@ from libsshd.wire.reply import statvfs_reply
 from . import locks, naming, opening
 from . import operations as plain
 from .decision import after, around, attempt, bytes_of, decide, done, mistake, override, text_of
-from .opened import OpenDirectory, OpenFile, check_readable, check_writable
+from .opened import OpenDirectory, OpenFile, check_readable, check_writable, read_bytes, write_bytes
 from .parameters import attributes_from, parameters_of
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def read(session: "Session", r: m.Read) -> bytes:
 def _fetch(file: OpenFile, length: int, offset: int) -> bytes:
     if file.fd < 0:
         return b""
-    data = plain.read_bytes(file, length, offset)
+    data = read_bytes(file, length, offset)
     if not data:
         raise StatusError(Status.EOF)
     return data
@@ -124,7 +124,7 @@ def _store(file: OpenFile, data: bytes, offset: int) -> None:
     if file.fd < 0:
         file.bytes_written += len(data)
     else:
-        plain.write_bytes(file, data, offset)
+        write_bytes(file, data, offset)
 
 
 def fsync(session: "Session", r: m.Fsync) -> bytes:

@@ -10,7 +10,7 @@ from libsshd.events import FileOpen
 from libsshd.fs.rooted import RootedFileSystem
 from libsshd.settings import Settings
 from libsshd.wire import messages as m
-from tests.support.rawsftp import Type, string, u32, u64
+from tests.support.rawsftp import Code, RawSFTP, Type, string, u32, u64
 from tests.support.stdio import StdioServer
 
 from .asking import APPEND, CREAT, EXCL, SHARED, TRUNC, Asked, R, W, rooted
@@ -208,3 +208,11 @@ def test_what_is_to_be_deleted_is_deleted_when_the_client_does_not_take_its_repl
         server.socket.close()
         assert server.ending().kind == "gone"
     assert not (root / "file").exists()
+
+
+@pytest.mark.parametrize("offset", [0, 2**63 - 4, 2**63, 2**64 - 1])
+def test_no_offset_is_too_large_for_appending(raw: RawSFTP, root: Path, offset: int) -> None:
+    handle = raw.open(b"/file", W | APPEND)
+    assert raw.write(handle, offset, b"more") == Code.OK
+    assert raw.shut(handle) == Code.OK
+    assert (root / "file").read_bytes() == b"0123456789more"
