@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from cffi import FFI
@@ -31,6 +32,10 @@ SANITIZE = [
     "-g",
     "-O1",
 ]
+# LIBSSHD_COVERAGE=1 builds it for `./dev coverage`: our C counts its lines and branches, whatever thread runs it.
+COVERAGE = ["--coverage", "-fprofile-update=atomic", "-g", "-O0"]
+# Both test builds also get calls that fail on demand.
+FAULTS = Path("tests", "native", "faults.c")
 
 
 class BuildCore(build_ext):
@@ -42,14 +47,20 @@ class BuildCore(build_ext):
         except build_libssh.BuildError as error:
             raise SystemExit(f"error: {error}") from None
         sanitize = SANITIZE if os.environ.get("LIBSSHD_SANITIZE") else []
-        flags = [*STRICT, *(sanitize or HARDENED), "-isystem", str(libssh.include)]
+        coverage = COVERAGE if os.environ.get("LIBSSHD_COVERAGE") else []
+        flags = [*STRICT, *(sanitize or coverage or HARDENED), "-isystem", str(libssh.include)]
+        faults = [FAULTS] if sanitize or coverage else []
         ext.sources = [self.generate()]
         ext.include_dirs = [str(NATIVE)]
         ext.extra_compile_args = [*GENERATED, *sanitize]
-        ext.extra_objects = [*self.compile_core(flags), str(libssh.archive)]
+        ext.extra_objects = [
+            *self.compile_core(flags),
+            *self.compile_plain(faults, counted=bool(coverage)),
+            str(libssh.archive),
+        ]
         ext.libraries = ["crypto", "z", "pthread"]
-        ext.extra_link_args = [*LINK, *wraps(), *sanitize]
-        if not sanitize and not self.inplace:
+        ext.extra_link_args = [*LINK, *wraps(faults), *sanitize, *coverage[:1]]
+        if not (sanitize or coverage or self.inplace):
             ext.extra_link_args.append("-Wl,--strip-debug")
         if not self.inplace:
             self.add_licences(libssh)
@@ -73,6 +84,16 @@ class BuildCore(build_ext):
         )
         return objects
 
+    def compile_plain(self, paths: list[Path], *, counted: bool) -> list[str]:
+        """Without what makes the core count or check itself."""
+        objects: list[str] = self.compiler.compile(
+            [str(path) for path in paths],
+            output_dir=self.build_temp,
+            macros=[("_GNU_SOURCE", "1"), *([("COUNTED", "1")] if counted else [])],
+            extra_postargs=["-O1", "-g", "-fno-builtin"],
+        )
+        return objects
+
     def add_licences(self, libssh: build_libssh.Libssh) -> None:
         directory = Path(self.build_lib, "libsshd", "_native", "licences")
         directory.mkdir(parents=True, exist_ok=True)
@@ -80,10 +101,14 @@ class BuildCore(build_ext):
             shutil.copyfile(path, directory / f"libssh-{path.name}.txt")
 
 
-def wraps() -> list[str]:
-    """A linker option per function of libssh or libc that a __wrap_NAME of ours stands in for."""
-    text = "".join(path.read_text() for path in NATIVE.glob("*.c"))
-    return [f"-Wl,--wrap={name}" for name in sorted(set(re.findall(r"\b__wrap_(\w+)\(", text)))]
+def wraps(more: Sequence[Path] = ()) -> list[str]:
+    """A linker option per function of libssh or libc that a __wrap_NAME of ours stands in for.
+
+    In `more` macros make them: FAULTY(type, NAME, ...) and ALLOCATES(NAME, ...).
+    """
+    text = "".join(path.read_text() for path in [*NATIVE.glob("*.c"), *more])
+    names = re.findall(r"\b__wrap_(\w+)\(|^(?:FAULTY\(\w+, |ALLOCATES\()(\w+),", text, re.MULTILINE)
+    return [f"-Wl,--wrap={name}" for name in sorted({one or other for one, other in names})]
 
 
 class SourceDistribution(sdist):
@@ -97,16 +122,17 @@ class SourceDistribution(sdist):
         super().run()
 
 
-setup(
-    packages=[
-        *find_packages(include=["libsshd", "libsshd.*"]),
-        "libsshd_cli",
-        *(f"libsshd_cli.{name}" for name in find_packages("cli")),
-    ],
-    package_dir={"libsshd_cli": "cli"},
-    package_data={"": ["py.typed", "*.pyi"]},
-    include_package_data=False,
-    ext_modules=[Extension("libsshd._native._core", sources=[], py_limited_api=STABLE_ABI)],
-    cmdclass={"build_ext": BuildCore, "sdist": SourceDistribution},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
-)
+if __name__ == "__main__":  # tests/fuzz reads the flags
+    setup(
+        packages=[
+            *find_packages(include=["libsshd", "libsshd.*"]),
+            "libsshd_cli",
+            *(f"libsshd_cli.{name}" for name in find_packages("cli")),
+        ],
+        package_dir={"libsshd_cli": "cli"},
+        package_data={"": ["py.typed", "*.pyi"]},
+        include_package_data=False,
+        ext_modules=[Extension("libsshd._native._core", sources=[], py_limited_api=STABLE_ABI)],
+        cmdclass={"build_ext": BuildCore, "sdist": SourceDistribution},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
+    )

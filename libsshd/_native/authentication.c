@@ -7,15 +7,16 @@
 static ssh_string string_of(const uint8_t *data, size_t length) {
     ssh_string string = ssh_string_new(length);
 
-    if (string != NULL && ssh_string_fill(string, data, length) < 0) {
-        ssh_string_free(string);
-        string = NULL;
-    }
+    if (string != NULL)
+        ssh_string_fill(string, data, length);
     return string;
 }
 
+/* Only keys of a security key need it; their certificates are refused before. */
 static int has_user_presence(ssh_key key, ssh_signature signature) {
-    return !is_sk_key_type(key->type) || (signature->sk_flags & 0x01);
+    int is_sk = key->type == SSH_KEYTYPE_SK_ECDSA || key->type == SSH_KEYTYPE_SK_ED25519;
+
+    return !is_sk || (signature->sk_flags & 0x01);
 }
 
 /* 1 when the signature over the session id and `payload` (RFC 4252 section 7) was made by the key in `blob`.
@@ -54,7 +55,7 @@ end:
 int sshd_connection_host_key(sshd_connection *c, uint8_t *buffer, size_t size) {
     struct ssh_crypto_struct *crypto = c->session->current_crypto;
 
-    if (crypto == NULL || crypto->server_pubkey == NULL)
+    if (crypto == NULL)
         return -EINVAL;
     return sshd_blob_copy(crypto->server_pubkey, buffer, size);
 }
@@ -63,5 +64,6 @@ int sshd_connection_authenticated(sshd_connection *c) {
     if (c->state != SSHD_OPEN || ssh_auth_reply_success(c->session, 0) == SSH_ERROR)
         return -EPIPE;
     c->authenticated = 1;
+    c->patience.requested = c->patience.slept;
     return 0;
 }

@@ -12,8 +12,6 @@
 
 #include <libssh/kex.h>
 
-#define WINDOW_BUDGET (1024LL * 1024 * 1024)
-
 int sshd_library_init(void) {
     return ssh_init() == SSH_OK ? 0 : -EIO;
 }
@@ -28,16 +26,50 @@ const char *sshd_supported(int list) {
         [SSHD_LIST_CIPHERS] = SSH_CRYPT_C_S, [SSHD_LIST_MACS] = SSH_MAC_C_S,
         [SSHD_LIST_COMPRESSION] = SSH_COMP_C_S,
     };
-    size_t count = sizeof kinds / sizeof *kinds;
 
-    return list < 0 || (size_t)list >= count ? "" : ssh_kex_get_supported_method(kinds[list]);
+    return ssh_kex_get_supported_method(kinds[list]);
 }
 
 const char *sshd_openssl_version(void) {
     return OpenSSL_version(OPENSSL_VERSION_STRING);
 }
 
-sshd_bind *sshd_bind_new(void) {
+/* --- the budget --- */
+
+sshd_budget *sshd_budget_new(int64_t most) {
+    sshd_budget *b = calloc(1, sizeof *b);
+
+    if (b != NULL)
+        atomic_init(&b->most, most);
+    return b;
+}
+
+void sshd_budget_free(sshd_budget *b) {
+    free(b);
+}
+
+void sshd_budget_limit(sshd_budget *b, int64_t most) {
+    atomic_store(&b->most, most);
+}
+
+int64_t sshd_budget_used(sshd_budget *b) {
+    return atomic_load(&b->used);
+}
+
+int sshd_budget_take(sshd_budget *b, int64_t bytes) {
+    if (atomic_fetch_add(&b->used, bytes) + bytes <= atomic_load(&b->most))
+        return 1;
+    atomic_fetch_sub(&b->used, bytes);
+    return 0;
+}
+
+void sshd_budget_give(sshd_budget *b, int64_t bytes) {
+    atomic_fetch_sub(&b->used, bytes);
+}
+
+/* --- the bind --- */
+
+sshd_bind *sshd_bind_new(sshd_budget *budget) {
     bool process_config = false;
     sshd_bind *b = calloc(1, sizeof *b);
 
@@ -50,13 +82,11 @@ sshd_bind *sshd_bind_new(void) {
         return NULL;
     }
     pthread_mutex_init(&b->lock, NULL);
-    atomic_init(&b->window_budget, WINDOW_BUDGET);
+    b->budget = budget;
     return b;
 }
 
 void sshd_bind_free(sshd_bind *b) {
-    if (b == NULL)
-        return;
     ssh_bind_free(b->bind);
     free(b->compression);
     pthread_mutex_destroy(&b->lock);

@@ -11,11 +11,20 @@
 
 #include "native.h"
 
+struct sshd_budget {
+    _Atomic int64_t used;
+    _Atomic int64_t most;
+};
+
+/* Whether there were so many bytes left, which are taken then. */
+int sshd_budget_take(sshd_budget *b, int64_t bytes);
+void sshd_budget_give(sshd_budget *b, int64_t bytes);
+
 struct sshd_bind {
     ssh_bind bind;
     pthread_mutex_t lock;
     char *compression; /* libssh has a place for it in sessions only */
-    _Atomic int64_t window_budget; /* bytes that large windows may still take */
+    sshd_budget *budget;
     _Atomic int64_t heap_trimmed;  /* when the allocator was last asked to give memory back */
 };
 

@@ -12,8 +12,6 @@ int sshd_buffer_reserve(sshd_buffer *b, size_t count) {
     size_t size = b->size ? b->size : SMALLEST;
     uint8_t *data;
 
-    if (count > SIZE_MAX / 4 || length > SIZE_MAX / 4)
-        return -ENOMEM;
     if (b->size - b->end >= count)
         return 0;
     if (b->size - length >= count) {

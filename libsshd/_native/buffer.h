@@ -19,7 +19,7 @@ void sshd_buffer_release(sshd_buffer *b);
 
 static inline size_t sshd_buffer_length(const sshd_buffer *b) { return b->end - b->start; }
 static inline uint8_t *sshd_buffer_head(const sshd_buffer *b) { return b->data ? b->data + b->start : NULL; }
-static inline uint8_t *sshd_buffer_tail(const sshd_buffer *b) { return b->data ? b->data + b->end : NULL; }
+static inline uint8_t *sshd_buffer_tail(const sshd_buffer *b) { return b->data + b->end; } /* after a reserve */
 static inline size_t sshd_buffer_room(const sshd_buffer *b) { return b->size - b->end; }
 
 /* Rule: reads past the end give zero and set `bad`, which is tested once, after the last field. */

@@ -23,6 +23,7 @@ typedef enum {
     SSHD_EVENT_WAKE,      /* sshd_connection_wake was called */
     SSHD_EVENT_DEADLINE,  /* the deadline has passed */
     SSHD_EVENT_STALLED,   /* what the peer owes did not come for the time allowed */
+    SSHD_EVENT_IDLE,      /* no request came for the time allowed */
     SSHD_EVENT_GONE       /* the connection is over: error = errno or 0 for an orderly end */
 } sshd_event_kind;
 
@@ -109,6 +110,14 @@ int sshd_pipe_hung_up(sshd_pipe *p); /* nobody will read what we write */
 /* --- process.c --- */
 /* Not to be read, written or dumped by its own user: PR_SET_DUMPABLE 0. */
 int sshd_process_conceal(void);
+int sshd_process_no_new_privileges(void);
+int sshd_process_drop_capabilities(void);
+/* Landlock, by the bits of linux/landlock.h: which version there is, a descriptor of a new set of rules, a rule for what
+ * is below `fd`, and the rules put in force for this thread and those it starts. */
+int sshd_landlock_version(void);
+int sshd_landlock_ruleset(uint64_t files, uint64_t scopes);
+int sshd_landlock_allow(int ruleset, int fd, uint64_t files);
+int sshd_landlock_enforce(int ruleset);
 /* --- end process.c --- */
 
 /* --- hostkey.c --- */
@@ -138,12 +147,19 @@ typedef struct {
 #define SSHD_LIST_MACS 3
 #define SSHD_LIST_COMPRESSION 4
 
+/* What the windows of all clients promise them: bytes that may be on their way to us, or wait here. */
+typedef struct sshd_budget sshd_budget;
+sshd_budget *sshd_budget_new(int64_t most);
+void sshd_budget_free(sshd_budget *b);
+void sshd_budget_limit(sshd_budget *b, int64_t most); /* takes nothing back */
+int64_t sshd_budget_used(sshd_budget *b);
+
 typedef struct sshd_bind sshd_bind;
 int sshd_library_init(void);
 const char *sshd_libssh_version(void);
 const char *sshd_supported(int list); /* SSHD_LIST_..., in libssh's order */
 const char *sshd_openssl_version(void);
-sshd_bind *sshd_bind_new(void);
+sshd_bind *sshd_bind_new(sshd_budget *budget); /* the budget is the caller's, and outlives it */
 void sshd_bind_free(sshd_bind *b);
 int sshd_bind_add_key(sshd_bind *b, sshd_key *key);
 int sshd_bind_algorithms(sshd_bind *b, const sshd_algorithms *a);
@@ -186,6 +202,10 @@ void sshd_connection_wake(sshd_connection *c);
 void sshd_connection_announce_banner(sshd_connection *c); /* SSHD_EVENT_BANNER is to come, once */
 void sshd_connection_deadline(sshd_connection *c, double seconds);
 void sshd_connection_inactivity_limit(sshd_connection *c, double seconds);
+void sshd_connection_idle_limit(sshd_connection *c, double seconds);
+/* What a peer may send that is not logged in, in bytes: before its version line is complete, in one packet, and in all.
+ * 0 is no limit. */
+void sshd_connection_login_limits(sshd_connection *c, uint64_t version, uint64_t packet, uint64_t all);
 void sshd_connection_keep_alive(sshd_connection *c, double seconds, uint32_t most);
 void sshd_connection_read_time(sshd_connection *c, double seconds);
 int sshd_connection_rekey(sshd_connection *c);

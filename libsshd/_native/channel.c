@@ -12,22 +12,20 @@ static sshd_channel *channel_get(sshd_connection *c, uint32_t id) {
 
 /* --- windows --- */
 
-/* The large window is taken from the budget that all connections of one bind share. */
+/* Rule: what a window promises is taken from the budget of the server before, and given back with the channel. */
 static void window_grow(sshd_connection *c, sshd_channel *ch) {
     int64_t more = SSHD_WINDOW_BUSY - SSHD_WINDOW_IDLE;
 
     if (ch->window != SSHD_WINDOW_IDLE || ch->sftp.consumed - ch->idle_mark <= SSHD_WINDOW_IDLE)
         return;
     ch->idle_mark = ch->sftp.consumed;
-    if (atomic_fetch_sub(&c->bind->window_budget, more) < more)
-        atomic_fetch_add(&c->bind->window_budget, more);
-    else
+    if (sshd_budget_take(c->bind->budget, more))
         ch->window = SSHD_WINDOW_BUSY;
 }
 
 static void window_shrink(sshd_connection *c, sshd_channel *ch) {
     if (ch->window == SSHD_WINDOW_BUSY)
-        atomic_fetch_add(&c->bind->window_budget, SSHD_WINDOW_BUSY - SSHD_WINDOW_IDLE);
+        sshd_budget_give(c->bind->budget, SSHD_WINDOW_BUSY - SSHD_WINDOW_IDLE);
     ch->window = SSHD_WINDOW_IDLE;
     ch->idle_mark = ch->sftp.consumed;
 }
@@ -36,6 +34,7 @@ void sshd_channel_free(sshd_connection *c, sshd_channel *ch) {
     if (ch == NULL)
         return;
     window_shrink(c, ch);
+    sshd_budget_give(c->bind->budget, SSHD_WINDOW_IDLE);
     sshd_sftp_release(&ch->sftp);
     free(ch);
 }
@@ -46,8 +45,7 @@ void sshd_channel_rest(sshd_connection *c, sshd_channel *ch) {
         window_shrink(c, ch);
     if (sshd_buffer_length(&ch->sftp.in) == 0)
         sshd_buffer_release(&ch->sftp.in);
-    if (sshd_buffer_length(&ch->sftp.out) == 0)
-        sshd_buffer_release(&ch->sftp.out);
+    sshd_buffer_release(&ch->sftp.out); /* nothing is owed at rest */
 }
 
 /* --- what arrives --- */
@@ -184,7 +182,7 @@ int sshd_channel_pump(sshd_connection *c, sshd_channel *ch) {
 
 /* --- what Python asks for --- */
 
-/* Confirms the opening; the number of our side, or -EBUSY when there are enough. */
+/* Confirms the opening; the number of our side, or -EBUSY when there are enough, -ENOBUFS when the budget is spent. */
 int sshd_connection_open_channel(sshd_connection *c, uint32_t remote_id, uint32_t window, uint32_t max_packet) {
     sshd_channel *ch;
     int id = 0;
@@ -195,9 +193,13 @@ int sshd_connection_open_channel(sshd_connection *c, uint32_t remote_id, uint32_
         id++;
     if (id == SSHD_CHANNELS)
         return -EBUSY;
+    if (!sshd_budget_take(c->bind->budget, SSHD_WINDOW_IDLE))
+        return -ENOBUFS;
     ch = calloc(1, sizeof *ch);
-    if (ch == NULL)
+    if (ch == NULL) {
+        sshd_budget_give(c->bind->budget, SSHD_WINDOW_IDLE);
         return -ENOMEM;
+    }
     ch->remote_id = remote_id;
     ch->remote_window = window;
     ch->remote_packet_max = max_packet < SSHD_CHANNEL_PACKET_MAX ? max_packet : SSHD_CHANNEL_PACKET_MAX;
@@ -249,6 +251,5 @@ int sshd_connection_finish_channel(sshd_connection *c, uint32_t channel, int exi
 }
 
 sshd_sftp *sshd_connection_sftp(sshd_connection *c, uint32_t channel) {
-    sshd_channel *ch = channel_of(c, channel);
-    return ch == NULL ? NULL : &ch->sftp;
+    return &c->channels[channel]->sftp;
 }

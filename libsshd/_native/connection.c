@@ -126,7 +126,7 @@ sshd_connection *sshd_connection_new(sshd_bind *b, int fd, int strict) {
     ssh_set_message_callback(c->session, NULL, c); /* no callback, only the way from a session to us */
     taken = 1;
     if (sshd_bind_accept(b, c->session, fd) < 0) {
-        taken = ssh_socket_get_fd(c->session->socket) == fd;
+        taken = c->session->socket != NULL && ssh_socket_get_fd(c->session->socket) == fd;
         goto fail;
     }
     c->callbacks.start = 0;
@@ -134,6 +134,11 @@ sshd_connection *sshd_connection_new(sshd_bind *b, int fd, int strict) {
     c->callbacks.callbacks = (ssh_packet_callback *)handlers;
     c->callbacks.user = c;
     ssh_packet_set_callbacks(c->session, &c->callbacks);
+    /* It cannot tell that memory was short; without ours, libssh would go by rules of its own. */
+    if (c->session->packet_callbacks == NULL || ssh_list_find(c->session->packet_callbacks, &c->callbacks) == NULL) {
+        error = ENOMEM;
+        goto fail;
+    }
     /* Answers to prompts come to on_message, also those that nobody asked for: libssh would end the connection. */
     c->session->auth.state = SSH_AUTH_STATE_INFO;
     if (ssh_handle_key_exchange(c->session) == SSH_ERROR)
@@ -195,6 +200,8 @@ static int overdue(sshd_connection *c, int64_t now, sshd_event *e) {
     }
     if (sshd_patience_over(c))
         return event(e, SSHD_EVENT_STALLED);
+    if (sshd_patience_idle(c))
+        return event(e, SSHD_EVENT_IDLE);
     if (c->exchange_began && now >= c->exchange_began + SSHD_EXCHANGE_LIMIT)
         sshd_connection_break(c, ETIMEDOUT);
     if (!c->trimmed && c->authenticated && now >= c->rest_at)
@@ -259,6 +266,7 @@ static int report_over(sshd_connection *c, sshd_event *e) {
 
 static int serve_channel(sshd_connection *c, int i, sshd_event *e, int *more) {
     sshd_channel *ch = c->channels[i];
+    uint64_t before = ch->sftp.consumed;
     int rc;
 
     if (!ch->started || ch->finishing) {
@@ -270,6 +278,8 @@ static int serve_channel(sshd_connection *c, int i, sshd_event *e, int *more) {
     }
     rc = sshd_sftp_serve(&ch->sftp, SERVE_BUDGET, e);
     e->channel = i;
+    if (ch->sftp.consumed != before || rc == SSHD_SERVE_EVENT)
+        c->patience.requested = c->patience.slept;
     if (rc < 0)
         return rc;
     if (rc == SSHD_SERVE_EVENT) {

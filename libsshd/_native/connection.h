@@ -25,6 +25,8 @@ typedef struct {
     uint64_t left_mark;  /* bytes_out then */
     int owing;           /* bytes wait for the peer to take them */
     int64_t limit;       /* 0 is none */
+    int64_t requested;   /* when the last request was served */
+    int64_t idle_limit;  /* 0 is none */
     int64_t alive_every; /* 0 is never */
     int64_t alive_sent;
     uint32_t unanswered;
@@ -39,6 +41,7 @@ struct sshd_connection {
     int error;
     int authenticated;
     int announces_banner;
+    int muted; /* a packet could not be encrypted: none may follow */
     int exchanging; /* as the last packet left it */
     int received_all; /* the last recv(2) did not fill the buffer: poll before the next */
     sshd_buffer rx;
@@ -52,6 +55,9 @@ struct sshd_connection {
     int channel_over; /* one of them is closed in both directions */
     int turn;    /* the channel whose turn is next */
     int current; /* the channel of the last packet event, or -1 */
+    uint64_t version_most; /* bytes of a peer that is not logged in; 0 is no limit */
+    uint64_t packet_most;
+    uint64_t login_most;
     int64_t deadline;       /* all in ns of the monotonic clock; 0 is none */
     int64_t flushed;
     int64_t read_time; /* after which other threads come first */
@@ -78,6 +84,8 @@ struct sshd_connection {
 #define SSHD_REST_AFTER (5 * SSHD_SECOND)
 #define SSHD_EXCHANGE_LIMIT (30 * SSHD_SECOND) /* for the peer's part of one */
 
+/* The connection a session of libssh's belongs to. */
+sshd_connection *sshd_connection_of(ssh_session session);
 int64_t sshd_now(void);
 int64_t sshd_seconds(double seconds);
 int sshd_connection_socket(sshd_connection *c);
@@ -97,6 +105,8 @@ int sshd_connection_wait(sshd_connection *c, int64_t due, short events, int wake
 int64_t sshd_patience_due(sshd_connection *c, int64_t now);
 /* 1 when it has ended. Sends the keep-alive that is due, and gives up a peer that left too many unanswered. */
 int sshd_patience_over(sshd_connection *c);
+/* 1 when no request came for too long. */
+int sshd_patience_idle(sshd_connection *c);
 /* After an attempt to send. */
 void sshd_patience_sent(sshd_connection *c);
 void sshd_patience_received(sshd_connection *c);

@@ -79,15 +79,42 @@ class ConnectionInfo:
 _TEXTS = [field.name for field in fields(ConnectionInfo) if field.type is str]
 
 
-class Bind:
-    """Host keys and algorithms shared by the connections of one server."""
+class Budget:
+    """Bytes that clients may have on their way to us or waiting here, over all connections of a server.
+
+    It is what their windows promise them: 384 KiB for each channel, 2 MiB where a transfer runs. Any thread may ask.
+    """
 
     __slots__ = ("_b",)
 
-    def __init__(self, keys: Iterable[Key], algorithms: Algorithms) -> None:
-        """Raises ValueError for a list with nothing libssh knows, or a second key of one type."""
+    def __init__(self, most: int = 1 << 32) -> None:
+        budget = lib.sshd_budget_new(most)
+        if budget == ffi.NULL:
+            raise MemoryError
+        self._b = ffi.gc(budget, lib.sshd_budget_free)
+
+    def limit(self, most: int) -> None:
+        """From now on; what was promised stays so."""
+        lib.sshd_budget_limit(self._b, most)
+
+    @property
+    def used(self) -> int:
+        return int(lib.sshd_budget_used(self._b))
+
+
+class Bind:
+    """Host keys and algorithms shared by the connections of one server."""
+
+    __slots__ = ("_b", "budget")
+
+    def __init__(self, keys: Iterable[Key], algorithms: Algorithms, budget: Budget | None = None) -> None:
+        """Without a `budget` it has one of its own.
+
+        Raises ValueError for a list with nothing libssh knows, or a second key of one type.
+        """
         check(lib.sshd_library_init())
-        bind = lib.sshd_bind_new()
+        self.budget = budget or Budget()
+        bind = lib.sshd_bind_new(self.budget._b)
         if bind == ffi.NULL:
             raise MemoryError
         self._b = ffi.gc(bind, lib.sshd_bind_free)
@@ -186,6 +213,20 @@ class Connection(EventView):
         """
         lib.sshd_connection_inactivity_limit(self._c, seconds)
 
+    def set_idle_limit(self, seconds: float) -> None:
+        """`next()` returns IDLE when a client that is logged in has sent no SFTP request for so long; 0 for never.
+
+        What it is still taking counts like a request; keep-alives do not. Time passes as in `set_inactivity_limit`.
+        """
+        lib.sshd_connection_idle_limit(self._c, seconds)
+
+    def set_login_limits(self, version: int, packet: int, everything: int) -> None:
+        """Bytes that a peer may send before login; `next()` returns GONE with EPROTO beyond them. 0 is no limit.
+
+        `version` counts until its identification line is complete, `packet` for each packet, `everything` for all.
+        """
+        lib.sshd_connection_login_limits(self._c, version, packet, everything)
+
     def set_keep_alive(self, seconds: float, count_max: int) -> None:
         """After so long without traffic a logged-in client is asked whether it lives (keepalive@openssh.com).
 
@@ -279,7 +320,8 @@ class Connection(EventView):
         check(lib.sshd_connection_authenticated(self._c))
 
     def open_channel(self, remote_id: int, window: int, max_packet: int) -> int:
-        """Confirms a channel; its local number. Raises OSError(EBUSY) when there are enough, BrokenPipeError."""
+        """Confirms a channel; its local number. Raises OSError, EBUSY when there are enough, ENOBUFS when
+        the budget is spent, and BrokenPipeError."""
         return check(lib.sshd_connection_open_channel(self._c, remote_id, window, max_packet))
 
     def start_sftp(self, channel: int, ok: bytes, eof: bytes) -> Sftp:
@@ -300,6 +342,7 @@ class Connection(EventView):
 __all__ = [
     "Algorithms",
     "Bind",
+    "Budget",
     "Connection",
     "ConnectionInfo",
     "EventKind",

@@ -7,6 +7,7 @@
 #include <libssh/kex.h>
 
 #define KEY_EXCHANGE_FAILED 3 /* RFC 4253 section 11.1 */
+#define NO_MATCH "Client and server have no algorithm in common"
 
 int sshd_connection_exchanging(sshd_connection *c) {
     return c->session->dh_handshake_state != DH_STATE_FINISHED;
@@ -50,15 +51,11 @@ void sshd_connection_rekey_threshold(sshd_connection *c, uint64_t bytes) {
 
 /* --- strict key exchange, OpenSSH's PROTOCOL 1.10 --- */
 
-static sshd_connection *connection_of(ssh_session session) {
-    return session->ssh_message_callback_data;
-}
-
 /* Our side of the offer. */
 int __real_ssh_kex_append_extensions(ssh_session session, struct ssh_kex_struct *kex);
 int __wrap_ssh_kex_append_extensions(ssh_session session, struct ssh_kex_struct *kex);
 int __wrap_ssh_kex_append_extensions(ssh_session session, struct ssh_kex_struct *kex) {
-    return connection_of(session)->strict == SSHD_STRICT_NEVER ? 0 : __real_ssh_kex_append_extensions(session, kex);
+    return sshd_connection_of(session)->strict == SSHD_STRICT_NEVER ? 0 : __real_ssh_kex_append_extensions(session, kex);
 }
 
 static int ends_with(const char *text, const char *end) {
@@ -102,13 +99,14 @@ static const char *agree(sshd_connection *c) {
 int __real_ssh_kex_select_methods(ssh_session session);
 int __wrap_ssh_kex_select_methods(ssh_session session);
 int __wrap_ssh_kex_select_methods(ssh_session session) {
-    sshd_connection *c = connection_of(session);
+    sshd_connection *c = sshd_connection_of(session);
     int rc = __real_ssh_kex_select_methods(session);
-    const char *text = rc == SSH_OK ? agree(c) : NULL;
+    const char *text = rc == SSH_OK ? agree(c) : NO_MATCH;
 
     if (text == NULL)
         return rc;
-    sshd_connection_say_why(c, KEY_EXCHANGE_FAILED, text, strlen(text));
-    ssh_set_error(session, SSH_FATAL, "%s", text);
+    sshd_connection_say_why(c, KEY_EXCHANGE_FAILED, text, strlen(text)); /* behind our offer, which may not be sent yet */
+    if (rc == SSH_OK)
+        ssh_set_error(session, SSH_FATAL, "%s", text);
     return SSH_ERROR;
 }

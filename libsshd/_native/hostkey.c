@@ -53,8 +53,6 @@ end:
 }
 
 void sshd_key_free(sshd_key *key) {
-    if (key == NULL)
-        return;
     ssh_key_free(key->key);
     free(key);
 }

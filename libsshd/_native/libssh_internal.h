@@ -11,6 +11,7 @@
 
 #include <libssh/buffer.h>
 #include <libssh/crypto.h>
+#include <libssh/misc.h>
 #include <libssh/packet.h>
 #include <libssh/pki.h>
 #include <libssh/session.h>

@@ -249,7 +249,8 @@ static int path_resize(int root, const char *path, int fd, const sshd_change *c,
     if (writable < 0)
         return writable;
     rc = same_object(fd, writable) ? file_resize(writable, c) : -EAGAIN;
-    close(writable);
+    if (close(writable) < 0 && rc == 0)
+        rc = -errno;
     return rc;
 }
 

@@ -14,6 +14,8 @@ void sshd_patience_sent(sshd_connection *c) {
     int owing = sshd_connection_owing(c);
 
     if (c->bytes_out != p->left_mark) {
+        if (p->owing)
+            p->requested = p->slept; /* answers are being taken */
         p->left_mark = c->bytes_out;
         p->moved = p->left = p->slept;
     } else if (owing && !p->owing) {
@@ -22,9 +24,9 @@ void sshd_patience_sent(sshd_connection *c) {
     p->owing = owing;
 }
 
-/* The rest of its login, or of a packet that has begun to arrive. */
+/* The rest of its login, of an exchange of keys, or of a packet that has begun to arrive. */
 static int owes_input(sshd_connection *c) {
-    if (!c->authenticated || sshd_buffer_length(&c->rx) > 0)
+    if (!c->authenticated || sshd_connection_exchanging(c) || sshd_buffer_length(&c->rx) > 0)
         return 1;
     for (int i = 0; i < SSHD_CHANNELS; i++) {
         sshd_channel *ch = c->channels[i];
@@ -44,6 +46,15 @@ static int64_t ask_at(const sshd_patience *p) {
     return (p->moved > p->alive_sent ? p->moved : p->alive_sent) + p->alive_every;
 }
 
+/* Rule: only requests of SFTP count, and answers taken; who does not take them is stalled, not idle. */
+static int may_idle_out(sshd_connection *c) {
+    return c->patience.idle_limit && c->authenticated && !c->patience.owing;
+}
+
+int sshd_patience_idle(sshd_connection *c) {
+    return may_idle_out(c) && c->patience.slept - c->patience.requested >= c->patience.idle_limit;
+}
+
 int64_t sshd_patience_due(sshd_connection *c, int64_t now) {
     const sshd_patience *p = &c->patience;
     int64_t due = INT64_MAX;
@@ -54,6 +65,8 @@ int64_t sshd_patience_due(sshd_connection *c, int64_t now) {
         due = p->moved + p->limit;
     if (may_ask(c) && ask_at(p) < due)
         due = ask_at(p);
+    if (may_idle_out(c) && p->requested + p->idle_limit < due)
+        due = p->requested + p->idle_limit;
     return due == INT64_MAX ? 0 : now + due - p->slept;
 }
 
@@ -88,6 +101,10 @@ int sshd_patience_over(sshd_connection *c) {
 
 void sshd_connection_inactivity_limit(sshd_connection *c, double seconds) {
     c->patience.limit = seconds <= 0 ? 0 : sshd_seconds(seconds);
+}
+
+void sshd_connection_idle_limit(sshd_connection *c, double seconds) {
+    c->patience.idle_limit = seconds <= 0 ? 0 : sshd_seconds(seconds);
 }
 
 void sshd_connection_keep_alive(sshd_connection *c, double seconds, uint32_t most) {

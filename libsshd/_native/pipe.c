@@ -33,8 +33,6 @@ sshd_pipe *sshd_pipe_new(int input, int output, const uint8_t *ok, size_t ok_len
 }
 
 void sshd_pipe_free(sshd_pipe *p) {
-    if (p == NULL)
-        return;
     sshd_sftp_release(&p->sftp);
     free(p);
 }

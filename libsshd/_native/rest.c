@@ -42,38 +42,37 @@ static __attribute__((noinline)) void renew_stack(void) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     pthread_attr_t attributes;
+    uintptr_t from, to;
     size_t size, guard;
     void *low;
 
     if (pthread_getattr_np(pthread_self(), &attributes) != 0)
         return;
-    if (pthread_attr_getstack(&attributes, &low, &size) == 0 && pthread_attr_getguardsize(&attributes, &guard) == 0) {
-        uintptr_t from = (uintptr_t)low + guard + page;
-        uintptr_t to = (here - STACK_KEPT) & ~(page - 1);
-
-        if (here > (uintptr_t)low && here - (uintptr_t)low <= size && here > STACK_KEPT && from < to)
-            madvise((void *)from, to - from, MADV_DONTNEED);
-    }
+    pthread_attr_getstack(&attributes, &low, &size);
+    pthread_attr_getguardsize(&attributes, &guard);
     pthread_attr_destroy(&attributes);
+    from = (uintptr_t)low + guard + page;
+    to = (here - STACK_KEPT) & ~(page - 1);
+    if (here - (uintptr_t)low <= size && from < to) /* not when somebody has put us on a stack of their own */
+        madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
-/* After a transfer the allocator keeps what was freed. Asked at most once a second, for it looks at every arena. */
-static int renew_heap(sshd_connection *c) {
-    int64_t now = sshd_now();
+/* After a transfer the allocator keeps what was freed. It looks at every arena, so one asks for all: not when another has
+ * since our peer was last heard, five seconds ago, or is just about to. */
+static void renew_heap(sshd_connection *c) {
     int64_t last = atomic_load(&c->bind->heap_trimmed);
 
     if (c->bytes_in + c->bytes_out - c->bytes_at_rest < TRIM_WORTH || last > c->active)
-        return 1;
-    if (now - last < SSHD_SECOND || !atomic_compare_exchange_strong(&c->bind->heap_trimmed, &last, now))
-        return 0;
+        return;
+    if (!atomic_compare_exchange_strong(&c->bind->heap_trimmed, &last, sshd_now()))
+        return;
     c->bytes_at_rest = c->bytes_in + c->bytes_out;
     malloc_trim(0);
-    return 1;
 }
 
 void sshd_connection_rest(sshd_connection *c) {
     c->trimmed = 1;
-    if (sshd_connection_owing(c) || sshd_buffer_length(&c->rx) > 0 || c->message_ready)
+    if (sshd_connection_owing(c) || sshd_buffer_length(&c->rx) > 0)
         return;
     for (int i = 0; i < SSHD_CHANNELS; i++) {
         if (c->channels[i] != NULL)
@@ -85,8 +84,5 @@ void sshd_connection_rest(sshd_connection *c) {
     renew_buffer(&c->session->out_buffer);
     renew_socket(c);
     renew_stack();
-    if (!renew_heap(c)) {
-        c->trimmed = 0; /* another one has just been at it: again in a second */
-        c->rest_at = sshd_now() + SSHD_SECOND;
-    }
+    renew_heap(c);
 }

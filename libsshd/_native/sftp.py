@@ -25,6 +25,7 @@ class EventKind(IntEnum):
     WAKE = lib.SSHD_EVENT_WAKE
     DEADLINE = lib.SSHD_EVENT_DEADLINE
     STALLED = lib.SSHD_EVENT_STALLED
+    IDLE = lib.SSHD_EVENT_IDLE
     GONE = lib.SSHD_EVENT_GONE
 
 
@@ -75,6 +76,15 @@ class HandleCounts:
         return self._c.open  # type: ignore[no-any-return]
 
     @property
+    def most(self) -> int:
+        """How many may be open."""
+        return self._c.most  # type: ignore[no-any-return]
+
+    @most.setter
+    def most(self, most: int) -> None:
+        self._c.most = most
+
+    @property
     def full(self) -> bool:
         return self._c.open >= self._c.most  # type: ignore[no-any-return]
 
@@ -120,8 +130,8 @@ class Sftp:
 
     @property
     def full(self) -> bool:
-        """There are as many handles as there may be, on the channel or on its connection."""
-        return self._files.open >= self._files.most or self._counts.full
+        """There are as many handles as there may be on the channel; its connection may have too many sooner."""
+        return self._files.open >= self._files.most  # type: ignore[no-any-return]
 
     def open_files(self, root: int, flags: Sequence[int], *, walk: bool) -> None:
         """C answers OPEN of version 3 by itself, below the descriptor `root`.

@@ -1,6 +1,7 @@
 /* The socket and libssh's packet layer: bytes in, packets out, and the one wait. */
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +32,30 @@ ssize_t __wrap_send(int fd, const void *data, size_t length, int flags) {
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
 }
 
+/* When this fails, of memory for one, libssh sends the packet as it is: in the clear. It must not, nor may a later one
+ * follow as if nothing were missing, so nothing is left to send and the connection is over. NULL without keys is well. */
+unsigned char *__real_ssh_packet_encrypt(ssh_session session, void *data, size_t length);
+unsigned char *__wrap_ssh_packet_encrypt(ssh_session session, void *data, size_t length);
+unsigned char *__wrap_ssh_packet_encrypt(ssh_session session, void *data, size_t length) {
+    sshd_connection *c = sshd_connection_of(session);
+    unsigned char *mac = NULL;
+
+    if (!c->muted)
+        mac = __real_ssh_packet_encrypt(session, data, length);
+    if (mac == NULL && ssh_packet_get_current_crypto(session, SSH_DIRECTION_OUT) != NULL) {
+        c->muted = 1;
+        explicit_bzero(data, length);
+        ssh_buffer_reinit(session->out_buffer);
+        sshd_connection_break(c, ENOMEM);
+    }
+    return mac;
+}
+
 /* --- helpers --- */
+
+sshd_connection *sshd_connection_of(ssh_session session) {
+    return session->ssh_message_callback_data;
+}
 
 int64_t sshd_now(void) {
     struct timespec now;
@@ -61,6 +85,30 @@ int sshd_connection_socket(sshd_connection *c) {
 
 /* --- input --- */
 
+static void give_up(sshd_connection *c, const char *why) {
+    ssh_set_error(c->session, SSH_FATAL, "%s", why);
+    sshd_connection_break(c, EPROTO);
+}
+
+/* Rule: who is not logged in is kept from filling memory and from keeping the processor busy. `used` bytes of the last
+ * input were of use; what is left of it is the beginning of something. */
+static void check_login_limits(sshd_connection *c, size_t used) {
+    size_t left = sshd_buffer_length(&c->rx);
+
+    if (c->version_most && c->session->clientbanner == NULL && c->bytes_in > c->version_most)
+        give_up(c, "No version line where it should be");
+    else if (c->packet_most && used == 0 && left > c->packet_most)
+        give_up(c, "A packet before login is too large");
+    else if (c->login_most && c->bytes_in - left > c->login_most)
+        give_up(c, "Too many bytes before login");
+}
+
+void sshd_connection_login_limits(sshd_connection *c, uint64_t version, uint64_t packet, uint64_t all) {
+    c->version_most = version;
+    c->packet_most = packet;
+    c->login_most = all;
+}
+
 int sshd_connection_feed(sshd_connection *c) {
     struct ssh_socket_callbacks_struct *up = &c->session->socket_callbacks;
     size_t length = sshd_buffer_length(&c->rx);
@@ -72,6 +120,8 @@ int sshd_connection_feed(sshd_connection *c) {
     sshd_buffer_consume(&c->rx, used);
     if (c->session->session_state == SSH_SESSION_STATE_ERROR || !ssh_socket_is_open(c->session->socket))
         sshd_connection_break(c, EPROTO);
+    else if (!c->authenticated)
+        check_login_limits(c, used);
     return used > 0;
 }
 

@@ -2,10 +2,7 @@
 
 import gc
 import os
-import resource
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from libsshd.fs.rooted import RootedFileSystem
 
-from .engine import Files, FileSizeLimit
+from .engine import Files
 
 settings.register_profile(
     "native", database=None, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -57,39 +54,6 @@ def root(tmp_path: Path) -> Path:
 def fs(root: Path, no_descriptor_is_left_open: None) -> Iterator[RootedFileSystem]:
     with RootedFileSystem(str(root)) as made:
         yield made
-
-
-@pytest.fixture
-def limit_file_size() -> FileSizeLimit:
-    """`with limit_file_size(SIZE)`: no file of this process can grow beyond; writes fail with EFBIG.
-
-    Not longer than a `with`: what pytest prints may go to a file as well.
-    """
-    return _file_size_limit
-
-
-@contextmanager
-def _file_size_limit(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))  # Python ignores SIGXFSZ
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.fixture
-def small_volume(tmp_path: Path) -> Iterator[Path]:
-    """A mounted file system of 64 KiB."""
-    path = tmp_path / "volume"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(path)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("mounting is not allowed here")
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
 
 
 class Peak:

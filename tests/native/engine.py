@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 from libsshd._native import EventKind, HandleAccess, Pipe, Sftp
 from libsshd.wire import messages as m
@@ -72,10 +72,6 @@ class Event:
     error: int = 0
     request_id: int = 0
     operation: str = ""
-
-
-FileSizeLimit: TypeAlias = Callable[[int], AbstractContextManager[None]]
-"""What the fixture `limit_file_size` gives: a limit for the length of a `with`."""
 
 
 def packet(content: bytes) -> Event:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from libsshd._native import Bind, Connection, EventKind, Key
+from libsshd.fs.rooted import RootedFileSystem
 from tests.support.command import attempt
 from tests.support.hostile import VERSION, Peer, auth_request
 from tests.support.link import Link, algorithms, log_in, openssh_options
-from tests.support.rawsftp import string, u32
+from tests.support.rawsftp import RawSFTP, Type, string, u32, u64
 from tests.support.sshwire import HOST, Gone, Message, message
 
 
@@ -77,6 +78,23 @@ def test_bytes_in_both_directions_count_for_the_threshold() -> None:
         assert numbers(link) == [1, 2]
         ask(peer, 60)
         assert numbers(link) == [1, 2], "it counts anew"
+
+
+# --- turns ---
+
+
+@pytest.mark.parametrize("seconds", [0, 0.001, 10])
+def test_whatever_time_a_connection_has_to_read_everything_is_answered(
+    fs: RootedFileSystem, root: Path, seconds: float
+) -> None:
+    (root / "f").write_bytes(bytes(range(256)) * 100)
+    with Link(fs, prepare=lambda native: native.set_read_time(seconds)) as link, Peer(link.port) as peer:
+        sftp = RawSFTP(log_in(peer.connect()).sftp()).init()
+        handle = sftp.open(b"/f")
+        numbers = [sftp.post(Type.READ, string(handle), u64(0), u32(25_600)) for _ in range(100)]
+        for number in numbers:
+            reply = sftp.reply()
+            assert (reply.id, len(reply.data)) == (number, 25_600)
 
 
 # --- answers to prompts ---

@@ -12,10 +12,11 @@ from libsshd._native import EventKind, HandleCounts, Sftp, Watch
 from libsshd.fs.rooted import RootedFileSystem
 from libsshd.settings import Settings
 from tests.support.rawsftp import APPEND, CREAT, EXCL, NO_ATTRIBUTES, READ, TRUNC, WRITE, Code, RawSFTP, Type
+from tests.support.scarcity import FileSizeLimit
 from tests.support.stdio import StdioServer, serve_bytes
 from tests.wire.client_encoding import frame, string, u32, u64
 
-from .engine import END, Files, FileSizeLimit, Outcome, exchange
+from .engine import END, READ_WRITE, Event, Files, Outcome, exchange, read
 
 INIT = frame(b"\x01\x00\x00\x00\x03")
 
@@ -75,6 +76,30 @@ def test_handles_are_numbered_and_never_used_twice(core: Callable[[bytes], Outco
     outcome = core(open_(1, b"/f") + close(2, b"1") + open_(3, b"/f"))
     assert outcome.events == [END]
     assert outcome.replies.endswith(handle_of(3, b"2"))
+
+
+def test_a_name_that_a_file_of_c_has_is_refused_to_python(
+    files: Files, sharing: Callable[[Sftp], None], root: Path
+) -> None:
+    (root / "f").write_bytes(b"content")
+    engines: list[Sftp] = []
+
+    def prepare(sftp: Sftp) -> None:
+        sharing(sftp)
+        engines.append(sftp)
+
+    def take_the_name(event: Event) -> bytes:
+        if event.kind == EventKind.PACKET:
+            engines[0].handle_add(b"1", 0, READ_WRITE)
+        return b""
+
+    with pytest.raises(FileExistsError):
+        exchange(
+            files,
+            open_(1, b"/f") + open_(2, b"/missing") + read(3, b"1", 0, 7),
+            prepare=prepare,
+            answer=take_the_name,
+        )
 
 
 # --- what C leaves to Python ---

@@ -182,6 +182,14 @@ def test_after_so_many_questions_without_an_answer_the_client_is_gone() -> None:
         assert link.error == ETIMEDOUT
 
 
+def test_without_a_most_a_silent_client_is_asked_for_ever() -> None:
+    with Link(prepare=partial(asking, most=0)) as link, Peer(link.port) as peer:
+        log_in(peer.connect())
+        assert [peer.receive() for _ in range(4)] == [QUESTION] * 4
+        peer.round_trip()
+        assert link.count(EventKind.GONE) == 0
+
+
 def test_traffic_puts_the_question_off() -> None:
     with Link(prepare=asking) as link, Peer(link.port) as peer:
         log_in(peer.connect())

@@ -286,3 +286,28 @@ def test_a_wait_for_input_lets_other_threads_run() -> None:
         theirs.sendall(frame(b"\x10"))
         thread.join(DEADLINE)
         assert kinds == [EventKind.PACKET]
+
+
+def test_who_waits_for_input_is_woken_before_it_is_read() -> None:
+    ours, theirs = socket.socketpair()
+    wake, waker = os.pipe()
+    with ours, theirs, Scratch() as output:
+        pipe = Pipe(ours.fileno(), output.fd, OK_TEMPLATE, EOF_TEMPLATE)
+        pipe.wake_by(wake)
+        theirs.send(frame(b"\x63"))
+        os.write(waker, b"\0")
+        assert pipe.next() == EventKind.WAKE
+        os.read(wake, 1)
+        assert pipe.next() == EventKind.PACKET
+    os.close(wake)
+    os.close(waker)
+
+
+def test_nobody_is_left_once_the_reader_of_the_output_is_gone() -> None:
+    reader, writer = os.pipe()
+    with Scratch() as source:
+        pipe = Pipe(source.fd, writer, OK_TEMPLATE, EOF_TEMPLATE)
+        before = pipe.hung_up
+        os.close(reader)
+        assert [before, pipe.hung_up] == [False, True]
+    os.close(writer)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from libsshd._native import EventKind, HandleAccess, HandleStats, Pipe, Watch
+from tests.support.scarcity import FileSizeLimit
 from tests.support.stdio import Scratch
 from tests.wire.client_encoding import frame, string, u32, u64
 
@@ -18,7 +19,6 @@ from .engine import (
     OK_TEMPLATE,
     Event,
     Files,
-    FileSizeLimit,
     data,
     eof,
     exchange,

@@ -24,10 +24,11 @@ from tests.support.rawsftp import (
     Reply,
     Type,
 )
+from tests.support.scarcity import FileSizeLimit
 from tests.support.stdio import StdioServer, serve_bytes
 from tests.wire.client_encoding import frame, string, u32, u64
 
-from .engine import DATA_MAX, FileSizeLimit
+from .engine import DATA_MAX
 
 INIT = frame(b"\x01\x00\x00\x00\x03")
 LARGEST = 2**63 - 1
