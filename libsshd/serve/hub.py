@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from libsshd._native import Algorithms, Bind, Key
-from libsshd.admission import Admission, ClientList
+from libsshd._native import Algorithms, Bind, Budget, Key
+from libsshd.admission import Admission, ClientList, Limits, Refusal
 from libsshd.dispatch import Dispatcher
 from libsshd.errors import ErrorCode, SFTPServerError
 from libsshd.events import EventHooks
@@ -21,13 +21,17 @@ from libsshd.settings import ConnectionSettings, Prompt, Settings
 from libsshd.wire.codepage import Translation
 
 from . import sockets
+from .budget import HandleBudget
 from .connection import Connection
+from .journal import Journal
 from .policy import Policy
 from .routes import Routes
 
 FAREWELL = "The server is shutting down"
 _END_TIMEOUT = 10.0
 """Seconds for all connections together to end once they were told to."""
+_LINES_SECONDS, _LINES_MOST = 10.0, 10
+"""So many lines of the log in that time tell of clients that were turned away."""
 _UIDS = itertools.count(1)
 
 
@@ -47,10 +51,31 @@ class Offer:
     encoding: str
     translation: Translation | None
     policy: Policy
+    limits: Limits
 
     def bind_for(self, key: Key) -> Bind:
         """As `bind`, with this host key alone. Raises ValueError."""
-        return Bind([key], self.algorithms)
+        return Bind([key], self.algorithms, self.bind.budget)
+
+
+class TurnedAway:
+    """Who was turned away: a flood of clients must not become one of lines in the log."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._lines = 0
+        self._untold = 0
+
+    def tells(self, now: float) -> int | None:
+        """None for one who is only counted, else how many were since the last line."""
+        if now >= self._until:
+            self._until, self._lines = now + _LINES_SECONDS, _LINES_MOST
+        if not self._lines:
+            self._untold += 1
+            return None
+        self._lines -= 1
+        untold, self._untold = self._untold, 0
+        return untold
 
 
 class Hub:
@@ -62,7 +87,10 @@ class Hub:
         self.live = live
         self.hooks = hooks
         self.dispatcher = dispatcher
-        self.admission = Admission(live.max_connections, live.max_startups)
+        self.admission = Admission()
+        self.budget = Budget(live.max_bytes_in_flight)
+        self.handles = HandleBudget(live.max_handles)
+        self._turned_away = TurnedAway()
         self._offer = offer
         self._changed = threading.Condition()
         self._all: set[Connection] = set()
@@ -77,34 +105,40 @@ class Hub:
 
         Raises:
             SFTPServerError: what is set cannot be offered to anybody (1301, 2001, 10022).
-            OSError, RuntimeError: the system has no thread or memory left. The socket is the caller's then.
+            OSError, RuntimeError, MemoryError: the system has no thread or memory left. The socket is the caller's
+                then.
         """
         offer = self._offer()
-        settings = offer.settings
-        self.admission.limit(settings.max_connections, settings.max_startups)
-        sockets.tune(
-            sock,
-            in_buffer=settings.in_buffer_size,
-            out_buffer=settings.out_buffer_size,
-            no_delay=settings.tcp_no_delay,
-            keep_alive_time_ms=settings.keep_alive_time,
-            keep_alive_interval_ms=settings.keep_alive_interval,
-            keep_alive_retry_count=settings.keep_alive_retry_count,
-        )
-        connection = Connection(self, offer, sock, address, next(_UIDS))
-        reason = "do_events() is not called" if self.dispatcher.is_overfull else ""
-        if reason or not self.admission.enter(connection):
-            connection.journal.record(logging.INFO, "turned-away", reason or "too many connections")
-            sock.close()
+        peer = sockets.plain(address[0]), address[1]
+        place = Refusal.CONNECTIONS if self.dispatcher.is_overfull else self.admission.enter(peer[0], offer.limits)
+        if isinstance(place, Refusal) and (place is Refusal.CONNECTIONS or not self.hooks.on_connection_request):
+            self._turn_away(sock, peer, "do_events() is not called" if self.dispatcher.is_overfull else place.value)
             return False
+        taken = None if isinstance(place, Refusal) else place
+        try:
+            _tune(sock, offer.settings)
+            connection = Connection(self, offer, sock, peer, next(_UIDS), taken)
+        except BaseException:
+            if taken is not None:
+                self.admission.leave(taken, None, offer.limits)
+            raise
         with self._changed:
             self._all.add(connection)
         try:
             connection.start()
-        except RuntimeError:
+        except BaseException:
             self.ended(connection)
             raise
         return True
+
+    def _turn_away(self, sock: socket.socket, peer: tuple[str, int], reason: str) -> None:
+        """Costs next to nothing: there may be thousands a second."""
+        sock.close()
+        told = self._turned_away.tells(time.monotonic())
+        if told is not None:
+            facts: dict[str, object] = {"peer": f"{peer[0]}:{peer[1]}"}
+            journal = Journal(facts, self.dispatcher, self.hooks, self.live)
+            journal.record(logging.INFO, "turned-away", reason, others=told or None)
 
     def enlist(self, connection: Connection) -> int:
         """The lowest number that no connection has."""
@@ -160,7 +194,7 @@ class Hub:
 
     def ended(self, connection: Connection) -> None:
         """The thread of a connection is about to end."""
-        self.admission.leave(connection)
+        connection.give_up_place()
         with self._changed:
             self._all.discard(connection)
             self._changed.notify_all()
@@ -180,10 +214,8 @@ class Hub:
         return self.dispatcher.in_handler or any(connection.is_current for connection in self.connections)
 
     def drain(self, leaving: Sequence[Connection], timeout: float, hurry: Callable[[], bool]) -> None:
-        """Lets running transfers end for up to `timeout` seconds, or until `hurry()`, then disconnects."""
+        """Lets transfers end that were told to for up to `timeout` seconds, or until `hurry()`, then disconnects."""
         due = time.monotonic() + timeout
-        for connection in leaving:
-            connection.drain()
         with self._changed:
             while not self._all.isdisjoint(leaving) and time.monotonic() < due and not hurry():
                 self._changed.wait(0.1)
@@ -197,6 +229,18 @@ class Hub:
         for connection in list(self._all):
             with contextlib.suppress(OSError):
                 connection.abandon()
+
+
+def _tune(sock: socket.socket, settings: Settings) -> None:
+    sockets.tune(
+        sock,
+        in_buffer=settings.in_buffer_size,
+        out_buffer=settings.out_buffer_size,
+        no_delay=settings.tcp_no_delay,
+        keep_alive_time_ms=settings.keep_alive_time,
+        keep_alive_interval_ms=settings.keep_alive_interval,
+        keep_alive_retry_count=settings.keep_alive_retry_count,
+    )
 
 
 def join(leaving: Sequence[Connection], timeout: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 
 import paramiko
 import pytest
@@ -13,7 +14,7 @@ from tests.contract.conftest import Connect, Serve
 from tests.contract.covering import covers
 from tests.support.account import let_in
 from tests.support.command import wait_until
-from tests.support.hostile import Peer
+from tests.support.hostile import Peer, password_request
 from tests.support.sshwire import DEADLINE, HOST
 
 
@@ -146,6 +147,72 @@ def test_a_client_beyond_the_limit_is_closed_at_once_and_a_line_says_so(serve: S
     with Peer(server.local_port) as only:
         only.connect()
         assert not admits(server)
+
+
+@covers("ConnectionRequest")
+def test_penalties_and_limits_of_a_source_are_off_unless_set(serve: Serve) -> None:
+    server = serve(login_timeout=60.0)
+    for _ in range(30):
+        assert admits(server)
+
+
+@covers("ConnectionRequest")
+def test_a_source_with_a_penalty_is_turned_away_unless_the_handler_wants_it(serve: Serve) -> None:
+    server = serve(penalty_no_auth=20.0)
+    assert admits(server)
+    wait_until(lambda: not server._hub.connections, "it has left without a login")
+    assert not admits(server)
+    assert admits(server, "127.0.0.2"), "others are not concerned"
+    asked: list[tuple[str, bool]] = []
+
+    @server.on_connection_request
+    def everybody(e: ConnectionRequest) -> None:
+        asked.append((e.address, e.accept))
+        e.accept = True
+
+    assert admits(server)
+    assert admits(server, "127.0.0.3")
+    assert asked == [("127.0.0.1", False), ("127.0.0.3", True)]
+
+
+@covers("ConnectionRequest")
+@pytest.mark.parametrize(
+    ("penalty", "end"),
+    [
+        ("penalty_no_auth", lambda peer: peer.connect().service()),
+        ("penalty_auth_failed", lambda peer: peer.connect().service().attempt(password_request(b"eve", b"guess"))),
+        ("penalty_grace_exceeded", lambda peer: peer.connect().end()),
+    ],
+)
+def test_each_way_not_to_log_in_has_its_penalty(serve: Serve, penalty: str, end: Callable[[Peer], object]) -> None:
+    server = serve(login_timeout=0.7, **{penalty: 20.0})
+    server.on_ssh_user_auth_request = lambda e: setattr(e, "accept", e.user == "alice")
+    for other in {"penalty_no_auth", "penalty_auth_failed", "penalty_grace_exceeded"} - {penalty}:
+        assert getattr(server, other) == 0
+    with Peer(server.local_port) as peer:
+        end(peer)
+    wait_until(lambda: not server._hub.connections, "it has left")
+    assert not admits(server)
+
+
+@covers("ConnectionRequest")
+def test_who_logs_in_gets_no_penalty(serve: Serve, connect: Connect) -> None:
+    server = serve(penalty_no_auth=20.0, penalty_auth_failed=20.0)
+    connect(server).close()
+    wait_until(lambda: not server._hub.connections, "it has left")
+    assert admits(server)
+
+
+@covers("ConnectionRequest")
+def test_a_source_has_so_many_start_ups_and_the_exempt_have_more(serve: Serve) -> None:
+    server = serve(max_startups_per_source=2, exempt_clients="127.0.0.2")
+    with Peer(server.local_port) as first, Peer(server.local_port) as second:
+        first.connect()
+        second.connect()
+        assert not admits(server)
+        assert admits(server, "127.0.0.2")
+        server.on_connection_request = lambda e: setattr(e, "accept", True)
+        assert admits(server)
 
 
 @covers("SSHUserAuthRequest", "DefaultAuthMethods")

@@ -1,11 +1,9 @@
-"""Who may connect: from which addresses, how many at once, and how many that have not logged in."""
+"""Lists of clients: by address, by pattern, by name."""
 
 import ipaddress
 import re
 import socket
-import threading
 import time
-from typing import Protocol
 
 _IPv4 = ipaddress.IPv4Address
 _IPv6 = ipaddress.IPv6Address
@@ -45,7 +43,7 @@ class ClientList:
             self._add(entry)
 
     def _add(self, entry: str) -> None:
-        if (address := _parse(entry)) is not None:
+        if (address := parse_address(entry)) is not None:
             self._addresses.add(address)
         elif "*" in entry and _IPV4_PATTERN.fullmatch(entry):
             self._patterns[4] += [_compile(entry)]
@@ -64,7 +62,7 @@ class ClientList:
         """
         if self._everybody or self._nobody:
             return self._everybody
-        peer = _parse(address)
+        peer = parse_address(address)
         if peer is None:
             return False
         if peer in self._addresses:
@@ -98,11 +96,11 @@ class _Name:
             return (frozenset(), _REMEMBERED) if error.errno in _NO_SUCH_HOST else (self._known, _RETRY)
         except UnicodeError:  # too long, for example
             return frozenset(), _REMEMBERED
-        addresses = (_parse(str(entry[4][0])) for entry in found)
+        addresses = (parse_address(str(entry[4][0])) for entry in found)
         return frozenset(address for address in addresses if address is not None), _REMEMBERED
 
 
-def _parse(text: str) -> _IPv4 | _IPv6 | None:
+def parse_address(text: str) -> _IPv4 | _IPv6 | None:
     """An address in one form of many: without its zone, and IPv4 as such when it is wrapped in IPv6."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
@@ -119,61 +117,3 @@ def _spellings(address: _IPv4 | _IPv6) -> set[str]:
 
 def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, pattern.split("*"))))
-
-
-class Guest(Protocol):
-    """A connection, as far as admission knows it."""
-
-    def evict(self) -> None:
-        """Ends the connection soon: it has to make room. From any thread, without waiting."""
-
-
-class Admission:
-    """Counts connections; 0 means no limit. All methods may be called from any thread."""
-
-    def __init__(self, max_connections: int, max_startups: int) -> None:
-        self._max_connections = max_connections
-        self._max_startups = max_startups
-        self._lock = threading.Lock()
-        self._guests: set[Guest] = set()
-        self._exchanging: dict[Guest, None] = {}  # in order of arrival
-        self._logging_in: set[Guest] = set()
-
-    def limit(self, max_connections: int, max_startups: int) -> None:
-        """Sets the limits for whoever enters from now on; nobody has to leave."""
-        with self._lock:
-            self._max_connections = max_connections
-            self._max_startups = max_startups
-
-    def enter(self, guest: Guest) -> bool:
-        """Whether there is room; when start-ups are full the oldest unfinished key exchange makes some."""
-        evicted = None
-        with self._lock:
-            if 0 < self._max_connections <= len(self._guests):
-                return False
-            if 0 < self._max_startups <= len(self._exchanging) + len(self._logging_in):
-                if not self._exchanging:
-                    return False
-                evicted = next(iter(self._exchanging))
-                del self._exchanging[evicted]
-            self._guests.add(guest)
-            self._exchanging[guest] = None
-        if evicted is not None:
-            evicted.evict()
-        return True
-
-    def keys_exchanged(self, guest: Guest) -> None:
-        with self._lock:
-            if guest in self._exchanging:
-                del self._exchanging[guest]
-                self._logging_in.add(guest)
-
-    def logged_in(self, guest: Guest) -> None:
-        with self._lock:
-            self._logging_in.discard(guest)
-
-    def leave(self, guest: Guest) -> None:
-        with self._lock:
-            self._guests.discard(guest)
-            self._exchanging.pop(guest, None)
-            self._logging_in.discard(guest)
