@@ -19,7 +19,7 @@ from typing import Protocol
 
 from libsshd.wire.buffer import Malformed, Reader
 
-__all__ = ["AuthorizedKey", "AuthorizedKeys", "Credentials", "PasswordVerifier", "read_password_file"]
+__all__ = ["AuthorizedKey", "AuthorizedKeys", "Credentials", "PasswordVerifier", "is_user_name", "read_password_file"]
 
 _LOGGER = logging.getLogger("libsshd.authentication")
 
@@ -61,6 +61,16 @@ def _octets(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
+
+
+def is_user_name(name: str) -> bool:
+    """Tell whether `name` may be that of a user: one name of a file, so that no path it becomes part of leads astray.
+
+    It is not empty, "." or "..", and has no slash, NUL or other control character in it.
+    """
+    return name not in {"", ".", ".."} and not any(
+        letter == "/" or letter < " " or letter == "\x7f" for letter in name
+    )
 
 
 class PasswordVerifier:
@@ -136,12 +146,12 @@ class AuthorizedKeys:
         return cls(keys)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> "AuthorizedKeys":
-        """Read a file that only its owner, who is this user or root, may change.
+    def from_file(cls, path: str | os.PathLike[str], owner: int | None = None) -> "AuthorizedKeys":
+        """Read a file that only its owner may change, who is root, this user, or the one of the number `owner`.
 
         Raises OSError when it cannot be read and ValueError, with a sentence, when it must not be used.
         """
-        content = _read_guarded(path, forbidden=_WRITABLE_BY_OTHERS, limit=AUTHORIZED_KEYS_LIMIT)
+        content = _read_guarded(path, forbidden=_WRITABLE_BY_OTHERS, limit=AUTHORIZED_KEYS_LIMIT, owner=owner)
         return cls.parse(content.decode("utf-8", "surrogateescape"), os.fspath(path))
 
     def matches(self, blob: bytes) -> bool:
@@ -249,12 +259,13 @@ def _check_rsa(fields: list[bytes]) -> None:
         raise ValueError(f"its RSA key has {bits} bits, only {MINIMUM_RSA_BITS} to {MAXIMUM_RSA_BITS} are accepted")
 
 
-def read_password_file(path: str | os.PathLike[str]) -> str:
+def read_password_file(path: str | os.PathLike[str], owner: int | None = None) -> str:
     """Return the one line of a file that nobody but its owner may read; the final newline is not part of it.
 
+    The owner is root, this user, or the one of the number `owner`.
     Raises OSError when it cannot be read and ValueError, with a sentence, when it must not be used.
     """
-    content = _read_guarded(path, forbidden=_OPEN_TO_OTHERS, limit=SECRET_LIMIT + 2)
+    content = _read_guarded(path, forbidden=_OPEN_TO_OTHERS, limit=SECRET_LIMIT + 2, owner=owner)
     line = content.removesuffix(b"\n").removesuffix(b"\r")
     if not line:
         raise ValueError(f"the password file {os.fspath(path)} is empty")
@@ -263,12 +274,12 @@ def read_password_file(path: str | os.PathLike[str]) -> str:
     return line.decode("utf-8", "surrogateescape")
 
 
-def _read_guarded(path: str | os.PathLike[str], *, forbidden: int, limit: int) -> bytes:
+def _read_guarded(path: str | os.PathLike[str], *, forbidden: int, limit: int, owner: int | None) -> bytes:
     """Return a file's content after checking, on the open file, its owner, its mode bits and its size."""
     name = os.fspath(path)
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
-        if status.st_uid not in {0, os.geteuid()}:
+        if status.st_uid not in {0, os.geteuid(), owner}:
             raise ValueError(f"{name} belongs to another user (number {status.st_uid})")
         if status.st_mode & forbidden:
             verb = "changed" if forbidden == _WRITABLE_BY_OTHERS else "opened"
@@ -311,6 +322,10 @@ class Credentials:
 
     def __init__(self, user: str, password: str | None = None, authorized_keys: AuthorizedKeys | None = None):
         self._user = _verifier("user name", user)
+        if not is_user_name(user):
+            raise ValueError(
+                r"the user name cannot be used: it must not be . or .., or have / or control characters in it"
+            )
         self._password = _verifier("password", password)
         self._keys = authorized_keys or AuthorizedKeys()
         methods = [("publickey", len(self._keys) > 0), ("password", password is not None)]

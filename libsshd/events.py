@@ -315,7 +315,10 @@ class ResolvePath(FileEvent):
 
 @_event
 class FileAborted(Event):
-    """A file was still open when the client went: its upload may be incomplete (0 bytes: it was only read)."""
+    """A file was still open when the client went: its upload may be incomplete (0 bytes: it was only read).
+
+    With UploadMode atomic it has not got its name then.
+    """
 
     connection_id: Final[int]
     user: Final[str]

@@ -8,6 +8,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import ENOBUFS
 from functools import partial
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from libsshd._native import Algorithms, Bind, library_versions
-from libsshd.admission import ClientList
+from libsshd.admission import ClientList, Limits, PenaltyRules
 from libsshd.certificates import AlternateCertificates, CertificateStore
 from libsshd.configuration import CONFIG
 from libsshd.connections import ItemArray, SFTPConnection, SFTPConnections
@@ -31,6 +32,7 @@ from libsshd.serve.connection import Connection
 from libsshd.serve.hub import FAREWELL, Hub, Offer, join
 from libsshd.serve.listener import Listener
 from libsshd.serve.policy import policy_of
+from libsshd.serve.sweeper import Sweeper
 from libsshd.settings import (
     ALGORITHMS,
     SETTINGS,
@@ -91,6 +93,8 @@ class SFTPServer(EventHooks, Settings):
         self._hub = Hub(self, self, self._dispatcher, self._current_offer)
         self._connections = SFTPConnections(lambda: self._hub)
         self._listener: Listener | None = None
+        self._sweeper: Sweeper | None = None
+        self._bound: list[socket.socket] = []
         self._offer: tuple[object, Offer] | None = None
         self._offer_lock = threading.Lock()
         self._edition = object()
@@ -125,7 +129,7 @@ class SFTPServer(EventHooks, Settings):
             if setting.locked is not None and self.listening:
                 raise SFTPServerError(setting.locked)
             value = setting.accept(value)
-            if name in ("allowed_clients", "blocked_clients"):
+            if name in ("allowed_clients", "blocked_clients", "exempt_clients"):
                 self._client_list(value)  # refuses what is none
             object.__setattr__(self, name, value)
             if name == "use_iocp" and value:
@@ -260,42 +264,77 @@ class SFTPServer(EventHooks, Settings):
 
     # --- life cycle ---
 
+    def bind(self) -> None:
+        """Binds the address without accepting anybody, which start_listening() does: for programs that give up the
+        privilege to bind it in between.
+
+        Raises:
+            SFTPServerError: as start_listening().
+        """
+        with self._life:
+            self._bind_address()
+
     def start_listening(self) -> None:
-        """Binds the address and starts to accept.
+        """Binds the address, unless bind() did, and starts to accept.
 
         Raises:
             SFTPServerError: 104 when it listens already, 1301 without a usable host key, 2001 when the root is
                 no directory, 100xx or 110xx when the address cannot be had.
         """
         with self._life:
-            if self.listening:
-                raise SFTPServerError(ErrorCode.ALREADY_LISTENING)
-            self._outdated()
+            self._bind_address()
+            listener = Listener(self._bound, self._hub, self._trouble)
+            try:
+                listener.start()
+            except RuntimeError as error:
+                self._unbind()
+                raise SFTPServerError(ErrorCode.NO_BUFFER_SPACE, f"Cannot start to listen: {error}.") from None
+            self._bound = []  # they are the listener's
+            self._shut = threading.Event()
+            self._listener = listener
+            self._sweep(self._current_offer())
+
+    def _sweep(self, offer: Offer) -> None:
+        if offer.fs is not None and offer.settings.sweep and not offer.settings.read_only:
+            sweeper = Sweeper(offer.fs)
+            with suppress(RuntimeError):  # no thread left: clients need them more
+                sweeper.start()
+                self._sweeper = sweeper
+
+    def _bind_address(self) -> None:
+        if self.listening:
+            raise SFTPServerError(ErrorCode.ALREADY_LISTENING)
+        self._outdated()
+        try:
             self._current_offer()
-            socks = sockets.listen(
+        except SFTPServerError:
+            self._unbind()
+            raise
+        if not self._bound:
+            self._bound = sockets.listen(
                 self.local_host,
                 self.local_port,
                 backlog=self.connection_backlog,
                 use_ipv6=self.use_ipv6,
                 exclusive=self.bind_exclusively,
             )
-            listener = Listener(socks, self._hub, self._trouble)
-            try:
-                listener.start()
-            except RuntimeError as error:
-                for sock in socks:
-                    sock.close()
-                raise SFTPServerError(ErrorCode.NO_BUFFER_SPACE, f"Cannot start to listen: {error}.") from None
-            self.__dict__["local_port"] = socks[0].getsockname()[1]
-            self._shut = threading.Event()
-            self._listener = listener
+            self.__dict__["local_port"] = self._bound[0].getsockname()[1]
+
+    def _unbind(self) -> None:
+        bound, self._bound = self._bound, []
+        for sock in bound:
+            sock.close()
 
     def stop_listening(self) -> None:
         """Closes the listening socket; connections carry on."""
         with self._life:
+            self._unbind()
             listener, self._listener = self._listener, None
             if listener is not None:
                 listener.stop()
+            sweeper, self._sweeper = self._sweeper, None
+            if sweeper is not None:
+                sweeper.stop()
 
     def shutdown(self, drain_timeout: float = 0.0) -> None:
         """Stops listening and ends every connection.
@@ -310,6 +349,8 @@ class SFTPServer(EventHooks, Settings):
             hurry.set()
         self.stop_listening()
         leaving = self._hub.connections
+        for connection in leaving:  # here, and not on a thread that begins later: no other request is served
+            connection.drain()
         if self._hub.serves_caller:
             finish = partial(self._finish, leaving, drain_timeout, self._hurry, self._shut)
             threading.Thread(target=finish, name="libsshd-shutdown", daemon=True).start()
@@ -466,6 +507,8 @@ class SFTPServer(EventHooks, Settings):
         settings = Settings(**{name: getattr(self, name) for name in SETTINGS})
         defaults = copy.copy(self._connection_defaults)
         defaults.timeout = settings.default_timeout
+        self._hub.budget.limit(settings.max_bytes_in_flight)
+        self._hub.handles.limit(settings.max_handles)
         algorithms = _algorithms(settings)
         encoding = codec_name(settings.code_page)
         return Offer(
@@ -481,6 +524,7 @@ class SFTPServer(EventHooks, Settings):
             encoding=encoding,
             translation=None if settings.code_page == _UTF_8 else Translation(settings.code_page),
             policy=policy_of(settings),
+            limits=_limits(settings, self._client_list(settings.exempt_clients)),
         )
 
     def _client_list(self, text: str) -> ClientList:
@@ -491,7 +535,7 @@ class SFTPServer(EventHooks, Settings):
                 found = ClientList(text)
             except ValueError as error:
                 raise SFTPServerError(ErrorCode.INVALID_ARGUMENT, f"The list of clients is wrong: {error}.") from None
-            self.__dict__["_clients"] = {**dict(list(self._clients.items())[-3:]), text: found}
+            self.__dict__["_clients"] = {**dict(list(self._clients.items())[-5:]), text: found}
         return found
 
     def _bind(self, algorithms: Algorithms) -> Bind:
@@ -503,8 +547,11 @@ class SFTPServer(EventHooks, Settings):
             if store.key is None:
                 text = f"Alternate host key {number} is not loaded: {store.why_not}"
                 raise SFTPServerError(ErrorCode.HOST_KEY_UNUSABLE, text)
+        if not any(_signs(key, algorithms) for key in keys):
+            text = f"No host key is of a kind that SSHPublicKeyAlgorithms names: {algorithms.host_keys}."
+            raise SFTPServerError(ErrorCode.HOST_KEY_UNUSABLE, text)
         try:
-            return Bind([key.native for key in keys], algorithms)
+            return Bind([key.native for key in keys], algorithms, self._hub.budget)
         except ValueError as error:
             raise SFTPServerError(ErrorCode.HOST_KEY_UNUSABLE, str(error)) from None
 
@@ -513,6 +560,7 @@ class SFTPServer(EventHooks, Settings):
         self._hub.abandon()
         if self._listener is not None:
             self._listener.abandon()
+        self._unbind()
         self._dispatcher.begin()
         self._begin()
 
@@ -529,6 +577,34 @@ _ITEMS: dict[str, type] = {
 def _algorithms(settings: Settings) -> Algorithms:
     lists = {kind: usable_algorithms(kind, getattr(settings, name)) for name, kind in ALGORITHMS.items()}
     return Algorithms(version=settings.server_ssh_version_string.removeprefix(_PREFIX), **lists)
+
+
+def _limits(settings: Settings, exempt: ClientList) -> Limits:
+    return Limits(
+        max_connections=settings.max_connections,
+        max_startups=settings.max_startups,
+        startups_begin=settings.max_startups_begin,
+        startups_rate=settings.max_startups_rate,
+        startups_per_source=settings.max_startups_per_source,
+        ipv4_bits=settings.source_bits_ipv4,
+        ipv6_bits=settings.source_bits_ipv6,
+        penalties=PenaltyRules(
+            crash=settings.penalty_crash,
+            auth_failed=settings.penalty_auth_failed,
+            no_auth=settings.penalty_no_auth,
+            grace_exceeded=settings.penalty_grace_exceeded,
+            least=settings.penalty_least,
+            most=settings.penalty_most,
+            sources=settings.penalty_sources,
+        ),
+        exempt=exempt,
+    )
+
+
+def _signs(key: HostKey, algorithms: Algorithms) -> bool:
+    """Whether an algorithm that is offered works with the key; RSA keys sign in more than one way."""
+    allowed = algorithms.host_keys.split(",")
+    return key.type in allowed or (key.type == "ssh-rsa" and any(name.startswith("rsa-") for name in allowed))
 
 
 def _root(settings: Settings) -> RootedFileSystem:

@@ -148,6 +148,16 @@ def _line_end(value: str) -> str:
         raise ValueError("is CRLF, LF or CR") from None
 
 
+DIRECT, ATOMIC, ATOMIC_KEEP = UPLOAD_MODES = ("direct", "atomic", "atomic-keep")
+"""What UploadMode may be."""
+
+
+def _upload_mode(value: str) -> str:
+    if value.lower() not in UPLOAD_MODES:
+        raise ValueError(f"is {', '.join(UPLOAD_MODES[:-1])} or {UPLOAD_MODES[-1]}")
+    return value.lower()
+
+
 def _prompts(value: str) -> str:
     parse_prompts(value)
     return value
@@ -414,6 +424,15 @@ class Settings:
     use_windows_messages: bool = _setting("UseWindowsMessages", False, "Kept without effect on Linux.")
 
     read_only: bool = _added("ReadOnly", False, "Refuses whatever would change a file.")
+    upload_mode: str = _added(
+        "UploadMode", DIRECT,
+        "direct: a file is written in its place. atomic: a new or emptied one gets its name when it is closed and on "
+        "the disk, and not at all if it is never closed. atomic-keep: what was not closed can be resumed.",
+        check=_upload_mode,
+    )  # fmt: skip
+    sweep: bool = _added(
+        "Sweep", True, "Looks at start, in the background, for temporary files that a killed server left."
+    )
     deny_requests: str = _added(
         "DenyRequests", "", "Names of requests that nobody may send, as `libsshd sftp-server -Q requests` lists them."
     )
@@ -425,11 +444,77 @@ class Settings:
         "Lets clients make symbolic and hard links, which give names that handlers deny an alias.",
     )  # fmt: skip
     max_startups: int = _added(
-        "MaxStartups", 0, "Connections at once that have not logged in; 0: no limit.", least=0, most=2**31 - 1
+        "MaxStartups", 0,
+        "Connections at once without a login; the oldest that has not exchanged keys makes room. 0: no limit.",
+        least=0, most=2**31 - 1,
+    )  # fmt: skip
+    max_startups_begin: int = _added(
+        "MaxStartupsBegin", 0,
+        "So many of MaxStartups from which a newcomer costs a place by lot; 0: only when there is none left.",
+        least=0, most=2**31 - 1,
+    )  # fmt: skip
+    max_startups_rate: int = _added(
+        "MaxStartupsRate", 30, "Percent of newcomers that cost one at MaxStartupsBegin; all do at MaxStartups.",
+        least=1, most=100,
+    )  # fmt: skip
+    max_startups_per_source: int = _added(
+        "MaxStartupsPerSource", 0, "As MaxStartups, from one source; who comes on top is turned away. 0: no limit.",
+        least=0, most=2**31 - 1,
+    )  # fmt: skip
+    source_bits_ipv4: int = _added(
+        "SourceBitsIPv4", 32, "First bits of an IPv4 address that make one source.", least=1, most=32
     )
+    source_bits_ipv6: int = _added(
+        "SourceBitsIPv6", 64, "First bits of an IPv6 address that make one source.", least=1, most=128
+    )
+    exempt_clients: str = _added(
+        "ExemptClients", "", "As AllowedClients, those to whom neither MaxStartupsPerSource nor penalties apply."
+    )
+    penalty_crash: float = _added(
+        "PenaltyCrash", 0.0, "Seconds of penalty for a source whose connection made the server fail; 0: none.",
+        least=0, most=1e9,
+    )  # fmt: skip
+    penalty_auth_failed: float = _added(
+        "PenaltyAuthFailed", 0.0, "As PenaltyCrash, for a connection on which every attempt to log in failed.",
+        least=0, most=1e9,
+    )  # fmt: skip
+    penalty_no_auth: float = _added(
+        "PenaltyNoAuth", 0.0, "As PenaltyCrash, for a connection without an attempt to log in.", least=0, most=1e9
+    )
+    penalty_grace_exceeded: float = _added(
+        "PenaltyGraceExceeded", 0.0, "As PenaltyCrash, for a connection that LoginTimeout ended.", least=0, most=1e9
+    )
+    penalty_least: float = _added(
+        "PenaltyLeast", 15.0, "Seconds that penalties of a source add up to before it is turned away.",
+        least=0, most=1e9,
+    )  # fmt: skip
+    penalty_most: float = _added(
+        "PenaltyMost", 600.0, "Seconds that penalties of a source add up to at most.", least=0, most=1e9
+    )
+    penalty_sources: int = _added(
+        "PenaltySources", 65_536, "Sources whose penalties are kept; who would be free first is let off beyond them.",
+        least=1, most=1 << 24,
+    )  # fmt: skip
     login_timeout: float = _added(
         "LoginTimeout", 60.0, "Seconds from accept to login; 0: no limit.", least=0, most=1e9
     )
+    idle_timeout: float = _added(
+        "IdleTimeout", 0.0,
+        "Seconds without a request of SFTP after which a client is disconnected; keep-alives are none. 0: no limit.",
+        least=0, most=1e9,
+    )  # fmt: skip
+    max_bytes_before_version: int = _added(
+        "MaxBytesBeforeVersion", 4096, "Bytes that may come before the client's identification is complete; 0: any.",
+        least=0, most=2**31 - 1,
+    )  # fmt: skip
+    max_packet_before_login: int = _added(
+        "MaxPacketBeforeLogin", 65_536, "Bytes of one packet of a client that is not logged in; 0: as after it.",
+        least=0, most=2**31 - 1,
+    )  # fmt: skip
+    max_bytes_before_login: int = _added(
+        "MaxBytesBeforeLogin", 1 << 20, "Bytes that a client may send before it is logged in; 0: any.",
+        least=0, most=2**31 - 1,
+    )  # fmt: skip
     failure_delay: float = _added(
         "FailureDelay", 0.3, "Seconds that the answer to a failed login takes at least.", least=0, most=3600
     )
@@ -439,6 +524,22 @@ class Settings:
     max_handles_per_connection: int = _added(
         "MaxHandlesPerConnection", 1024, "As MaxHandlesPerChannel, for all sessions of a connection.",
         least=1, most=1 << 20,
+    )  # fmt: skip
+    max_idle_requests: int = _added(
+        "MaxIdleRequests", 1000,
+        "Global requests, channels and requests on them at once, or a fifth as many exchanges of keys for nothing, "
+        "that end a connection; a tenth comes back every second. 0: no limit.",
+        least=0, most=2**31 - 1,
+    )  # fmt: skip
+    max_handles: int = _added(
+        "MaxHandles", 16_384, "As MaxHandlesPerChannel, for all connections; each takes a few at once.",
+        least=1, most=1 << 30,
+    )  # fmt: skip
+    max_bytes_in_flight: int = _added(
+        "MaxBytesInFlight", 1 << 32,
+        "Bytes that all clients together may have under way or waiting here, as their windows promise them: 384 KiB "
+        "for a channel, 2 MiB where a transfer runs. Beyond them no channel is opened and none gets faster.",
+        least=1 << 20, most=2**62,
     )  # fmt: skip
 
 

@@ -3,9 +3,12 @@
 import os
 from collections.abc import Sequence
 from errno import EACCES, EINVAL
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from libsshd.wire.messages import Attributes, DirectoryEntry
+
+if TYPE_CHECKING:
+    from libsshd.fs.upload import Upload
 
 
 class Directory(Protocol):
@@ -36,14 +39,30 @@ class FileSystem(Protocol):
     returned belong to the caller.
     """
 
-    def native_files(self, *, read_only: bool) -> NativeFiles | None:
-        """None when every OPEN must go through `open`; with read_only, flags that change nothing."""
+    def native_files(self, *, read_only: bool, uploads: bool = False) -> NativeFiles | None:
+        """None when every OPEN must go through `open`; with read_only, flags that change nothing; with uploads, none
+        for writing.
+        """
 
     def open(self, path: bytes, flags: int, permissions: int | None, *, nofollow: bool = False) -> int:
         """A descriptor of a regular file; `flags` are OpenFlags bits. With nofollow, ELOOP for a link."""
 
     def create(self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False) -> int:
         """As open with CREAT; a file that it makes has these attributes, or is removed again. The size is a hint."""
+
+    def upload(
+        self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False, resumable: bool = False
+    ) -> "Upload | None":
+        """As create, for an OPEN with WRITE that would make or empty a file: that has its name, or the new content,
+        when it is published. None for an OPEN that is none such, and is to be made as usual.
+
+        resumable: an upload that is given up may be left, and is continued by the name it has then.
+        """
+
+    def copy(self, path: bytes, permissions: int, *, exclusive: bool, durable: bool) -> "Upload":
+        """A file to be written that has its name when it is published; a link of that name is replaced. Those are
+        its rights. exclusive: nothing else is replaced. durable: it survives a loss of power then.
+        """
 
     def opendir(self, path: bytes, *, clock: bool = True) -> Directory:
         """Fails here, not at the first read, if there is no such directory.
@@ -83,6 +102,9 @@ class FileSystem(Protocol):
 
     def remove(self, path: bytes) -> None:
         """Removes a name that is no directory; a link itself."""
+
+    def leads_to(self, path: bytes, fd: int) -> bool:
+        """Whether the name, a link itself, is that of what is open as `fd`."""
 
     def remove_same(self, path: bytes, fd: int) -> None:
         """As remove, if the name still leads to what is open as `fd`; else nothing happens."""

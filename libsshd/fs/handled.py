@@ -33,7 +33,7 @@ def _unsupported() -> NoReturn:
 class HandledFileSystem:
     """Implements FileSystem. Descriptors are -1: the files behind them are the handlers' own."""
 
-    def native_files(self, *, read_only: bool) -> NativeFiles | None:
+    def native_files(self, *, read_only: bool, uploads: bool = False) -> NativeFiles | None:
         return None
 
     def open(self, path: bytes, flags: int, permissions: int | None, *, nofollow: bool = False) -> int:
@@ -41,6 +41,14 @@ class HandledFileSystem:
 
     def create(self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False) -> int:
         return -1
+
+    def upload(
+        self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False, resumable: bool = False
+    ) -> None:
+        """When an upload counts is for the handlers to say."""
+
+    def copy(self, path: bytes, permissions: int, *, exclusive: bool, durable: bool) -> NoReturn:
+        _unsupported()
 
     def opendir(self, path: bytes, *, clock: bool = True) -> HandledDirectory:
         return HandledDirectory()
@@ -74,6 +82,9 @@ class HandledFileSystem:
 
     def remove(self, path: bytes) -> None:
         """Done by FileRemove."""
+
+    def leads_to(self, path: bytes, fd: int) -> bool:
+        return False
 
     def remove_same(self, path: bytes, fd: int) -> None:
         """Done by FileRemove."""

@@ -5,6 +5,7 @@ from errno import EACCES
 from typing import TYPE_CHECKING
 
 from libsshd.fs.base import Directory, below, normalise
+from libsshd.fs.upload import Upload
 from libsshd.wire.messages import Attributes
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class RestrictedFileSystem:
             raise OSError(EACCES, os.strerror(EACCES))
         return below(path, self._home)
 
-    def native_files(self, *, read_only: bool = False) -> None:
+    def native_files(self, *, read_only: bool = False, uploads: bool = False) -> None:
         """None: C knows no homes."""
 
     def open(self, path: bytes, flags: int, permissions: int | None, *, nofollow: bool = False) -> int:
@@ -44,6 +45,14 @@ class RestrictedFileSystem:
 
     def create(self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False) -> int:
         return self._inside.create(self._below(path), flags, initial, nofollow=nofollow)
+
+    def upload(
+        self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False, resumable: bool = False
+    ) -> Upload | None:
+        return self._inside.upload(self._below(path), flags, initial, nofollow=nofollow, resumable=resumable)
+
+    def copy(self, path: bytes, permissions: int, *, exclusive: bool, durable: bool) -> Upload:
+        return self._inside.copy(self._name(path), permissions, exclusive=exclusive, durable=durable)
 
     def opendir(self, path: bytes, *, clock: bool = True) -> Directory:
         return self._inside.opendir(self._below(path), clock=clock)
@@ -77,6 +86,9 @@ class RestrictedFileSystem:
 
     def remove(self, path: bytes) -> None:
         self._inside.remove(self._name(path))
+
+    def leads_to(self, path: bytes, fd: int) -> bool:
+        return self._inside.leads_to(self._below(path), fd)
 
     def remove_same(self, path: bytes, fd: int) -> None:
         self._inside.remove_same(self._name(path), fd)

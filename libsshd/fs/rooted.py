@@ -7,9 +7,10 @@ root can become a root of its own (`beneath`), or the only part of the tree that
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from errno import EINVAL, EROFS
+from errno import EACCES, EINVAL, EROFS
 from functools import cache
 from stat import S_ISLNK
 from types import TracebackType
@@ -22,6 +23,8 @@ from libsshd.fs.base import NativeFiles, normalise
 from libsshd.fs.changes import change_of, initial_change, sets_more
 from libsshd.fs.listing import ListedEntry, Listing, attributes_of
 from libsshd.fs.restricted import RestrictedFileSystem
+from libsshd.fs.sweep import Swept, sweep
+from libsshd.fs.upload import Upload, copy, is_temporary, upload
 from libsshd.wire.messages import Attributes
 
 _MODE_BITS = 0o7777
@@ -61,12 +64,14 @@ def _open_flags(flags: int) -> int:
 
 
 @cache
-def _native_flags(read_only: bool) -> tuple[int, ...]:
-    """`_open_flags` of every combination; -1 where it would raise or something would change that must not."""
+def _native_flags(read_only: bool, uploads: bool) -> tuple[int, ...]:
+    """`_open_flags` of every combination; -1 where it would raise, something would change that must not, or more is
+    to be done than opening.
+    """
 
     def of(flags: int) -> int:
         forbidden = (flags & _TRUNC and not flags & _WRITE) or (read_only and flags & _CHANGING)
-        return -1 if forbidden else _open_flags(flags)
+        return -1 if forbidden or (uploads and flags & _WRITE) else _open_flags(flags)
 
     return tuple(map(of, range(64)))
 
@@ -165,12 +170,21 @@ class RootedFileSystem:
         if self._read_only:
             raise _error(EROFS)
 
-    def native_files(self, *, read_only: bool = False) -> NativeFiles:
-        return NativeFiles(self._root, bool(self._rules & native.WALK), _native_flags(self._read_only or read_only))
+    @staticmethod
+    def _no_temporary(*paths: bytes) -> None:
+        """What is uploaded or copied is its owner's alone until it has its name, which handlers are asked about."""
+        for path in paths:
+            if b"/.libsshd-" in path and is_temporary(path[path.rindex(b"/") + 1 :]):
+                raise _error(EACCES)
+
+    def native_files(self, *, read_only: bool = False, uploads: bool = False) -> NativeFiles:
+        flags = _native_flags(self._read_only or read_only, uploads)
+        return NativeFiles(self._root, bool(self._rules & native.WALK), flags)
 
     def open(self, path: bytes, flags: int, permissions: int | None, *, nofollow: bool = False) -> int:
         if flags & _CHANGING:
             self._writing()
+        self._no_temporary(path)
         how = _open_flags(flags & _KNOWN) | (os.O_NOFOLLOW if nofollow else 0)
         return native.open_file(self._root, path, how, _mode(permissions, _FILE_MODE), rules=self._rules)
 
@@ -200,6 +214,34 @@ class RootedFileSystem:
             raise
         return fd
 
+    def upload(
+        self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False, resumable: bool = False
+    ) -> Upload | None:
+        self._writing()
+        self._no_temporary(path)
+        mode = _mode(initial.permissions, _FILE_MODE)
+        begun = upload(
+            self._root, path, _open_flags(flags & _KNOWN), mode, rules=self._rules, nofollow=nofollow,
+            resumable=resumable,
+        )  # fmt: skip
+        if begun is not None and begun.is_new and sets_more(initial):
+            try:
+                initial_change(initial).apply_to_file(begun.fd)
+            except BaseException:
+                begun.withdraw()
+                os.close(begun.fd)
+                raise
+        return begun
+
+    def copy(self, path: bytes, permissions: int, *, exclusive: bool, durable: bool) -> Upload:
+        self._writing()
+        self._no_temporary(path)
+        return copy(self._root, path, permissions, rules=self._rules, exclusive=exclusive, durable=durable)
+
+    def sweep(self, most: int, go_on: Callable[[Swept], bool]) -> Swept:
+        """Removes temporaries that nobody holds any more; see `sweep`."""
+        return sweep(self._root, self._rules, most, go_on)
+
     def opendir(self, path: bytes, *, clock: bool = True) -> RootedDirectory:
         return RootedDirectory(self, native.open_directory(self._root, path, rules=self._rules), clock=clock)
 
@@ -214,10 +256,12 @@ class RootedFileSystem:
 
     def setstat(self, path: bytes, attributes: Attributes) -> None:
         self._writing()
+        self._no_temporary(path)
         change_of(attributes).apply(self._root, path, follow=True, rules=self._rules)
 
     def lsetstat(self, path: bytes, attributes: Attributes) -> None:
         self._writing()
+        self._no_temporary(path)
         asked = attributes.permissions
         if asked is not None and asked & _MODE_BITS == _LINK_MODE and S_ISLNK(self.lstat(path).permissions or 0):
             attributes = replace(attributes, permissions=None)  # it has that mode, and no other can be set
@@ -250,17 +294,21 @@ class RootedFileSystem:
         self._writing()
         native.remove(self._root, path, rules=self._rules)
 
-    def remove_same(self, path: bytes, fd: int) -> None:
-        self._writing()
+    def leads_to(self, path: bytes, fd: int) -> bool:
         try:
             named = native.stat(self._root, path, follow=False, rules=self._rules)
         except FileNotFoundError:
-            return
-        if named[:2] == native.file_stat(fd)[:2]:
+            return False
+        return named[:2] == native.file_stat(fd)[:2]
+
+    def remove_same(self, path: bytes, fd: int) -> None:
+        self._writing()
+        if self.leads_to(path, fd):
             self.remove(path)
 
     def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:
         self._writing()
+        self._no_temporary(old, new)
         native.rename(self._root, old, new, replace=overwrite, rules=self._rules)
 
     def symlink(self, target: bytes, link: bytes) -> None:
@@ -272,6 +320,7 @@ class RootedFileSystem:
 
     def link(self, old: bytes, new: bytes) -> None:
         self._writing()
+        self._no_temporary(old, new)
         native.link(self._root, old, new, rules=self._rules)
 
     def realpath(self, path: bytes) -> bytes:

@@ -7,11 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from errno import EBUSY, EIO, ENOMEM, EPROTO, ETIMEDOUT
+from errno import EBUSY, EIO, ENOBUFS, ENOMEM, EPIPE, EPROTO, ETIMEDOUT
 from typing import TYPE_CHECKING, Any
 
 from libsshd._native import Bind, ConnectionInfo, EventKind
 from libsshd._native import Connection as NativeConnection
+from libsshd.admission import Outcome, Place
 from libsshd.constants import ChannelOpenFailure, DisconnectReason
 from libsshd.dispatch import HandlerTimeout, Withdrawn
 from libsshd.errors import ErrorCode, SFTPServerError, code_for_errno
@@ -25,7 +26,7 @@ from libsshd.settings import CERTIFICATE_SETTINGS, SETTINGS, Settings
 from libsshd.wire import ssh
 from libsshd.wire.buffer import Malformed
 
-from . import sockets
+from . import allowance, sockets
 from .handlers import Handlers
 from .journal import PACKETS, Journal
 from .login import Login, LoginError
@@ -60,17 +61,20 @@ class Connection:
     """Everything runs on the connection's own thread, except what stands under "from any thread"."""
 
     __slots__ = (
-        "_began", "_commands", "_context", "_draining", "_exchanges", "_fd", "_home_dir", "_hub",
-        "_interrupted", "_is_announced", "_lock", "_login", "_may_log_in", "_native", "_no_more_sessions",
-        "_offer", "_sessions", "_sock", "_started", "_state", "_thread", "_user", "client_version", "facts",
-        "handlers", "id", "is_abandoned", "journal", "local_address", "protocol_version", "remote_host",
-        "remote_port", "strict_kex", "uid", "values",
+        "_allowance", "_began", "_commands", "_context", "_draining", "_exchanged_at", "_exchanges", "_fd",
+        "_home_dir", "_hub",
+        "_interrupted", "_is_announced", "_limits", "_lock", "_login", "_may_log_in", "_native", "_no_more_sessions",
+        "_offer", "_outcome", "_place", "_sessions", "_sock", "_started", "_state", "_thread", "_user",
+        "client_version", "facts", "handlers", "id", "is_abandoned", "journal", "local_address", "protocol_version",
+        "remote_host", "remote_port", "strict_kex", "uid", "values",
     )  # fmt: skip
 
-    def __init__(self, hub: "Hub", offer: "Offer", sock: socket.socket, address: tuple[str, int], uid: int) -> None:
+    def __init__(
+        self, hub: "Hub", offer: "Offer", sock: socket.socket, peer: tuple[str, int], uid: int, place: Place | None
+    ) -> None:  # fmt: skip
         self.id = -1
         self.uid = uid
-        self.remote_host, self.remote_port = sockets.plain(address[0]), address[1]
+        self.remote_host, self.remote_port = peer
         self.local_address = ""
         self.protocol_version = 3
         self.client_version = ""
@@ -96,11 +100,16 @@ class Connection:
         self._user: str | None = None
         self._home_dir = ""
         self._exchanges = 0
+        self._exchanged_at = 0  # bytes in both directions
+        self._allowance = allowance.Allowance(offer.settings.max_idle_requests)
         self._draining = False
         self._may_log_in = False
         self._is_announced = False
         self.is_abandoned = False
         self._began = time.monotonic()
+        self._limits = offer.limits
+        self._place = place
+        self._outcome: Outcome | None = Outcome.NO_AUTH  # of a start-up
         self._thread = threading.Thread(target=self._run, name=f"libsshd-{uid}", daemon=True)
 
     # --- from any thread ---
@@ -123,8 +132,19 @@ class Connection:
         return self._interrupted.is_set()
 
     def start(self) -> None:
-        """Raises RuntimeError when the system has no thread left."""
-        self._thread.start()
+        """Raises RuntimeError, MemoryError when the system has no thread left."""
+        if self._place is not None:
+            self._place.taken_by(self)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._outcome = None  # that is not the client's fault
+            raise
+
+    def give_up_place(self) -> None:
+        """It is over, or could not begin."""
+        if self._place is not None:
+            self._hub.admission.leave(self._place, self._outcome, self._limits)
 
     def post(self, command: Command) -> None:
         """Has `command` run on the connection's thread, soon; nothing happens when it is over."""
@@ -135,6 +155,7 @@ class Connection:
 
     def disconnect(self, text: str = "The server closes the connection") -> None:
         """Ends the connection; does not wait."""
+        self._outcome = None
         self.post(lambda connection: connection._end(DisconnectReason.BY_APPLICATION, text))
         self._interrupt()
 
@@ -206,6 +227,8 @@ class Connection:
         try:
             error, text = self._attend()
         except Exception as failure:  # noqa: BLE001 - nothing above this could report it
+            # that memory is short is nothing the client did
+            self._outcome = None if isinstance(failure, MemoryError) else Outcome.CRASH
             self.journal.failure("a connection ended unexpectedly", failure)
         finally:
             del self._offer  # it has the root's descriptor
@@ -235,19 +258,25 @@ class Connection:
                 self._obey()
             except _Over as over:
                 return over
+        self._outcome = None
         self.journal.error(ErrorCode.TIMED_OUT, "No handler answered in time; the connection is given up.")
         return _Over(DisconnectReason.BY_APPLICATION, _TOO_LATE, ETIMEDOUT)
 
     def _may_connect(self) -> bool:
         """ConnectionRequest: the handler has the last word."""
         offer = self._offer
-        accept = offer.allowed.matches(self.remote_host) and not offer.blocked.matches(self.remote_host)
+        has_place = self._place is not None
+        accept = has_place and offer.allowed.matches(self.remote_host) and not offer.blocked.matches(self.remote_host)
         hook = self._hub.hooks.on_connection_request
         if hook:
             event = ConnectionRequest(address=self.remote_host, port=self.remote_port, accept=accept)
             accept = self.handlers.ask(hook, event) and event.accept
         if not accept:
+            self._outcome = None
             self.journal.record(logging.INFO, "turned-away", "not admitted")
+        elif not has_place:
+            self._place = self._hub.admission.insist(self.remote_host, self._limits)
+            self._place.taken_by(self)
         return accept and not self.is_leaving
 
     def _introduce(self, sock: socket.socket) -> Bind | None:
@@ -292,6 +321,7 @@ class Connection:
         try:
             native = self._native = NativeConnection(bind, self._fd, strict=strict)
         except (OSError, MemoryError) as error:
+            self._outcome = None
             self.journal.record(logging.ERROR, "scarce", "connection not served", reason=str(error))
             return getattr(error, "errno", None) or ENOMEM, str(error)
         finally:
@@ -314,8 +344,10 @@ class Connection:
             return over
         except HandlerTimeout as failure:
             return self._given_up(failure)
-        except BrokenPipeError as gone:
-            error = gone.errno or 0
+        except OSError as gone:
+            if gone.errno not in (EPIPE, ENOMEM):
+                raise
+            error = gone.errno
         if error == EPROTO:
             return _Over(DisconnectReason.PROTOCOL_ERROR, native.error_text or "Protocol error", EPROTO)
         return _Over(None, os.strerror(error), error)
@@ -332,7 +364,9 @@ class Connection:
                 self._native = None
             native.free()
             self._sessions.clear()
-            self._context = None
+            if self._context is not None:
+                self._context.give_back_handles()
+                self._context = None
 
     def _tell_end(self, error: int, text: str) -> None:
         """Disconnected, once for each Connected; the number is free behind it."""
@@ -347,6 +381,10 @@ class Connection:
         settings = self._offer.settings
         native.set_deadline(settings.login_timeout or None)
         native.set_keep_alive(settings.ssh_keep_alive_interval, settings.ssh_keep_alive_count_max)
+        native.set_idle_limit(settings.idle_timeout)
+        native.set_login_limits(
+            settings.max_bytes_before_version, settings.max_packet_before_login, settings.max_bytes_before_login
+        )
         native.set_rekey_threshold(settings.key_renegotiation_threshold)
         native.set_read_time(settings.max_read_time / 1000)
         self._limit_silence()
@@ -461,9 +499,24 @@ class Connection:
                 self._on_banner(native)
             self.strict_kex = native.strict_kex
             self._limit_silence()
-            self._hub.admission.keys_exchanged(self)
+            if self._place is not None:
+                self._hub.admission.keys_exchanged(self._place)
+        else:
+            self._pay_for_keys(native)
         if self.journal.tells_status or self.journal.wants(logging.DEBUG):
             self._tell_keys(native.describe())
+
+    def _pay_for_keys(self, native: NativeConnection) -> None:
+        moved = sum(native.traffic)
+        if moved - self._exchanged_at < allowance.HARDLY:
+            self._spend(allowance.EXCHANGE)
+        self._exchanged_at = moved
+
+    def _spend(self, cost: int = allowance.ASK) -> None:
+        """Ends a connection that does not stop asking for what moves no file."""
+        if not self._allowance.spend(cost):
+            self.journal.record(logging.WARNING, "flood", "the client does not stop asking")
+            raise _Over(DisconnectReason.BY_APPLICATION, "Too many requests that move no file", EPROTO)
 
     def _tell_keys(self, info: ConnectionInfo) -> None:
         self.journal.status(
@@ -504,6 +557,7 @@ class Connection:
             self._commands.pop(0)(self)
 
     def _on_deadline(self, _: NativeConnection) -> None:
+        self._outcome = Outcome.GRACE_EXCEEDED
         if self._exchanges == 0:
             raise _Over(None, errno=ETIMEDOUT)
         raise _Over(DisconnectReason.BY_APPLICATION, "Nobody logged in within the time allowed", ETIMEDOUT)
@@ -512,6 +566,10 @@ class Connection:
         level = logging.DEBUG if self._exchanges == 0 else logging.WARNING
         self.journal.record(level, "stalled", "the client neither sends nor takes what is due")
         raise _Over(None, errno=ETIMEDOUT)
+
+    def _on_idle(self, _: NativeConnection) -> None:
+        self.journal.record(logging.INFO, "idle", "the client asks for nothing")
+        raise _Over(DisconnectReason.BY_APPLICATION, "Nothing was asked for within the time allowed", ETIMEDOUT)
 
     def _abandon(self, native: NativeConnection, channel: int, reason: str) -> None:
         """Ends one channel; the others do not notice."""
@@ -544,9 +602,15 @@ class Connection:
         if self._login is None:
             raise _Over(DisconnectReason.PROTOCOL_ERROR, "There is nobody to log in any more", EPROTO)
         try:
-            return bool(step(self._login))
+            done = bool(step(self._login))
+            if self._login.has_failed:
+                self._outcome = Outcome.AUTH_FAILED
+            return done
         except LoginError as error:
-            self.journal.record(logging.WARNING, "login-failed", "login given up", reason=str(error))
+            self._outcome = Outcome.AUTH_FAILED
+            self.journal.record(
+                logging.WARNING, "login-failed", "login given up", reason=str(error), name=self._login.name or None
+            )
             self.journal.error(ErrorCode.AUTHENTICATION_FAILED, f"{error}.")
             raise _Over(DisconnectReason.NO_MORE_AUTH_METHODS_AVAILABLE, str(error)) from None
 
@@ -554,7 +618,8 @@ class Connection:
         native = self._native
         assert native is not None
         native.set_deadline(None)
-        self._hub.admission.logged_in(self)
+        if self._place is not None:
+            self._hub.admission.logged_in(self._place)
         assert self._login is not None
         user = self._login.user or ""
         self._user = self.handlers.user = self.facts["user"] = user
@@ -586,6 +651,7 @@ class Connection:
                     self.client_version, offer.settings.server_ssh_version_string
                 ),
                 translation=offer.translation,
+                handle_budget=self._hub.handles,
                 draining=self._draining,
             )
         return self._context
@@ -603,21 +669,23 @@ class Connection:
             raise _not_served(self._home_dir, error) from None
 
     def _global_request(self, native: NativeConnection, message: ssh.GlobalRequest, _: bytes) -> None:
+        self._spend()
         if message.name == b"no-more-sessions@openssh.com":
             self._no_more_sessions = True
         if message.want_reply:
             native.send(ssh.build_request_failure())
 
     def _channel_open(self, native: NativeConnection, message: ssh.ChannelOpen, _: bytes) -> None:
+        self._spend()
         refusal = self._refusal(message)
         if refusal is None:
             try:
                 native.open_channel(message.sender_channel, message.initial_window, message.maximum_packet)
                 return
             except OSError as error:
-                if error.errno != EBUSY:
+                if error.errno not in (EBUSY, ENOBUFS, ENOMEM):
                     raise
-                refusal = ChannelOpenFailure.RESOURCE_SHORTAGE, "Too many channels"
+                refusal = ChannelOpenFailure.RESOURCE_SHORTAGE, "No room for another channel"
         native.send(ssh.build_channel_open_failure(message.sender_channel, *refusal))
 
     def _refusal(self, message: ssh.ChannelOpen) -> tuple[ChannelOpenFailure, str] | None:
@@ -632,6 +700,7 @@ class Connection:
         return None
 
     def _channel_request(self, native: NativeConnection, message: ssh.ChannelRequest, _: bytes) -> None:
+        self._spend()
         channel = message.recipient_channel
         remote = native.remote_id(channel)
         if remote is None:
@@ -721,6 +790,7 @@ _HANDLERS: dict[EventKind, Callable[[Connection, NativeConnection], None]] = {
     EventKind.WAKE: Connection._on_wake,
     EventKind.DEADLINE: Connection._on_deadline,
     EventKind.STALLED: Connection._on_stalled,
+    EventKind.IDLE: Connection._on_idle,
 }
 
 _MESSAGES: dict[type, Callable[..., None]] = {

@@ -7,12 +7,13 @@ Rules:
 - What a handler of FileRead or FileWrite is to see goes through it; where READ or WRITE is denied, so is a copy.
 - What was at its place before is whole until copy-file is through, and nothing half-written gets its name.
 - Between two pieces somebody looks whether the copy is still wanted.
+- A file that grows is not copied for ever: two copies in a circle would fill the disk.
 """
 
 import os
 import time
 from contextlib import suppress
-from errno import EBADF, EEXIST, EFBIG, EINVAL, EIO, EISDIR, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV
+from errno import EBADF, EEXIST, EFBIG, EINVAL, EISDIR, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV
 from stat import S_IMODE, S_ISDIR
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,12 @@ from libsshd import events as e
 from libsshd._native import HandleAccess, Watch
 from libsshd.constants import AccessMask, FileType, OpenFlags, Status
 from libsshd.errors import StatusError
+from libsshd.fs.upload import Upload
+from libsshd.settings import DIRECT
 from libsshd.wire import messages as m
 
 from .decision import around, bytes_of, done, text_of
-from .opened import FILE_END, OpenFile, check_readable, check_writable
+from .opened import FILE_END, OpenFile, check_readable, check_writable, pwrite
 from .parameters import parameters_of
 from .reading import PIECE, is_direct, open_to_read, piece
 
@@ -37,6 +40,8 @@ _NOT_IN_KERNEL = {EXDEV, EOPNOTSUPP, EINVAL, ENOSYS, EBADF}
 _WRITE_NEW = int(OpenFlags.WRITE | OpenFlags.CREAT | OpenFlags.EXCL)
 _WRITE_OVER = int(OpenFlags.WRITE | OpenFlags.CREAT | OpenFlags.TRUNC)
 _PERMISSIONS = 0o777
+_UNSIZED_MOST = 64 * 1024 * 1024
+"""Bytes of a file that says it is empty, as those of /proc do; one of them is some KiB long."""
 
 
 def copy_data(session: "Session", r: m.CopyData) -> bytes:
@@ -61,10 +66,11 @@ def copy_data(session: "Session", r: m.CopyData) -> bytes:
 
 
 def _check_apart(source: OpenFile, target: OpenFile) -> None:
-    """Raises StatusError."""
-    same = source is target or source.path == target.path
-    if not same and source.fd >= 0 and target.fd >= 0:
+    """By device and inode; of what only handlers know, by the name. Raises StatusError."""
+    if source.fd >= 0 and target.fd >= 0:
         same = os.path.samestat(os.fstat(source.fd), os.fstat(target.fd))
+    else:
+        same = source.path == target.path
     if same:
         raise StatusError(Status.INVALID_PARAMETER, "A file cannot be copied onto itself")
 
@@ -87,12 +93,22 @@ def _copy(session: "Session", r: m.CopyData) -> None:
         raise StatusError(Status.EOF)
 
 
+def _end(session: "Session", r: m.CopyData) -> int:
+    """Where to stop: without a length where the file ends now, unless handlers of READ say where that is."""
+    source = session.file(r.read_handle)
+    if r.length:
+        return min(r.read_offset + r.length, FILE_END)
+    if not is_direct(session, source):
+        return FILE_END
+    return os.fstat(source.fd).st_size or r.read_offset + _UNSIZED_MOST
+
+
 def _copy_in_requests(session: "Session", r: m.CopyData) -> int:
     """How many bytes READ and WRITE have copied."""
+    wanted = _end(session, r) - r.read_offset
     copied = 0
-    while not r.length or copied < r.length:
-        wanted = min(PIECE, r.length - copied) if r.length else PIECE
-        data = piece(session, r.request_id, r.read_handle, wanted, r.read_offset + copied)
+    while copied < wanted:
+        data = piece(session, r.request_id, r.read_handle, min(PIECE, wanted - copied), r.read_offset + copied)
         if not data:
             break
         session.part(m.Write(r.request_id, r.write_handle, r.write_offset + copied, data))
@@ -101,10 +117,7 @@ def _copy_in_requests(session: "Session", r: m.CopyData) -> int:
 
 
 class _Copy:
-    """One run from descriptor to descriptor. A hole is left as one where the target has nothing yet.
-
-    Without a length it ends where the file ended when it began: one that grows is not copied for ever.
-    """
+    """One run from descriptor to descriptor. A hole is left as one where the target has nothing yet."""
 
     def __init__(self, session: "Session", source: OpenFile, target: OpenFile, r: m.CopyData) -> None:
         self._session = session
@@ -112,7 +125,7 @@ class _Copy:
         self._target = target
         size = os.fstat(source.fd).st_size
         self._start = r.read_offset
-        self._stop = min(r.read_offset + r.length, FILE_END) if r.length else size or FILE_END
+        self._stop = _end(session, r)
         self._appends = target.appends
         self._shift = 0 if self._appends else r.write_offset - r.read_offset
         self._in_kernel = not self._appends
@@ -129,7 +142,7 @@ class _Copy:
                 self._target.bytes_written += count
             self._end_at(position + self._shift)
         except OSError as error:
-            self._target.error = self._target.error or error.errno or EIO
+            self._target.note(error)
             raise
         return position - self._start
 
@@ -183,7 +196,7 @@ class _Copy:
         if view:
             _check_size(at + len(view))
         while view:
-            count = os.pwrite(target, view, at)
+            count = pwrite(target, view, at)
             view, at = view[count:], at + count
         return len(data)
 
@@ -228,19 +241,15 @@ def copy_file(session: "Session", r: m.CopyFile) -> bytes:
 def _copy_file(session: "Session", r: m.CopyFile, new: bytes) -> None:
     _check_free(session, new, overwrite=r.overwrite)
     with open_to_read(session, r.request_id, r.old_path) as source:
-        temporary = new[: new.rindex(b"/") + 1] + b".libsshd-" + os.urandom(12).hex().encode()
+        if session.fs.leads_to(new, session.file(source).fd):
+            raise StatusError(Status.INVALID_PARAMETER, "A file cannot be copied onto itself")
         mode = S_IMODE(os.fstat(session.file(source).fd).st_mode)
-        target = b""
+        target = _open_target(session, r, new, mode)
         try:
-            target = _open_target(session, r, new, temporary, mode)
             _copy(session, m.CopyData(r.request_id, source, 0, 0, target, 0))
-            session.fs.rename(temporary, new, overwrite=r.overwrite)
         except BaseException:
             with suppress(OSError):
-                session.fs.remove(temporary)
-            if target:
-                with suppress(OSError):
-                    session.close_handle(target, by_client=False)
+                session.close_handle(target, by_client=False)
             raise
         session.part(m.Close(r.request_id, target))
 
@@ -257,8 +266,8 @@ def _check_free(session: "Session", path: bytes, *, overwrite: bool) -> None:
         raise OSError(EEXIST, os.strerror(EEXIST))
 
 
-def _open_target(session: "Session", r: m.CopyFile, new: bytes, temporary: bytes, mode: int) -> bytes:
-    """The handle of a file that is still called `temporary`; handlers are asked about the name that it will have."""
+def _open_target(session: "Session", r: m.CopyFile, new: bytes, mode: int) -> bytes:
+    """The handle of a file that has its name once it is closed; handlers are asked about that name."""
     session.reserve_handle()
     attributes = m.Attributes(permissions=mode & _PERMISSIONS)
     opening = m.Open(
@@ -272,10 +281,11 @@ def _open_target(session: "Session", r: m.CopyFile, new: bytes, temporary: bytes
         handle=session.next_handle().decode(),
         **parameters_of(attributes, session.codec.names_principals, FileType.REGULAR),
     )
+    durable = session.context.settings.upload_mode != DIRECT
     file = around(
         session,
         event,
-        lambda: _written(new, session.fs.open(temporary, _WRITE_NEW, attributes.permissions)),
+        lambda: _written(new, session.fs.copy(new, mode & _PERMISSIONS, exclusive=not r.overwrite, durable=durable)),
         OpenFile.close,
     )
     if file is None:
@@ -283,5 +293,5 @@ def _open_target(session: "Session", r: m.CopyFile, new: bytes, temporary: bytes
     return session.add(file, bytes_of(event.handle))
 
 
-def _written(path: bytes, fd: int) -> OpenFile:
-    return OpenFile(path, fd, int(HandleAccess.WRITE), time.monotonic())
+def _written(path: bytes, begun: Upload) -> OpenFile:
+    return OpenFile(path, begun.fd, int(HandleAccess.WRITE), time.monotonic(), upload=begun)

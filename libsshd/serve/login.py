@@ -5,6 +5,7 @@ Rules:
 - A key offered is not a key proven: only a valid signature lets anyone in, and only with it counts what a handler
   granted to the key. The same holds for answers to prompts of which one was refused.
 - User and service are those of the first request; a request for others ends the connection.
+- A name that is no user's (see is_user_name) is refused like a wrong password, and no handler hears of it.
 - A method outside the list of the moment is refused and no handler hears of it; "none" is always heard.
 """
 
@@ -17,6 +18,7 @@ from enum import IntEnum
 from functools import cache
 
 from libsshd._native import Connection as NativeConnection
+from libsshd.authentication import is_user_name
 from libsshd.errors import ErrorCode
 from libsshd.events import SSHUserAuthRequest, is_text
 from libsshd.settings import ConnectionSettings, Prompt, Settings, parse_prompts
@@ -104,6 +106,16 @@ class Login:
         self._banners: list[str] = []
         self._uncounted = 0
         self._failures = 0
+
+    @property
+    def name(self) -> str:
+        """Of the user that the client says it is."""
+        return self._name
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an attempt was refused; to ask for the methods is none."""
+        return self._failures > 0
 
     def handle(self, request: ssh.UserauthRequest, payload: bytes) -> bool:
         """Answers one request; True when it let the user in. Raises LoginError."""
@@ -210,7 +222,7 @@ class Login:
     # --- one method each; None: a question was sent ---
 
     def _judge(self, request: ssh.UserauthRequest, payload: bytes) -> _Verdict | None:
-        if request.service != _CONNECTION_SERVICE:
+        if request.service != _CONNECTION_SERVICE or not is_user_name(self._name):
             return _Verdict.REFUSED
         if isinstance(request, ssh.NoneRequest):
             return self._take(self._ask(request, "none"), "none")
@@ -320,7 +332,8 @@ class Login:
         if verdict is _Verdict.PARTIAL and methods == self._methods:
             methods = [name for name in methods if name != method]
         self._methods = methods
-        self.home_dir = event.home_dir or self.home_dir  # of an earlier factor: a home is not lost by silence
+        if verdict is not _Verdict.REFUSED:  # what was meant for another key or person is nobody's
+            self.home_dir = event.home_dir or self.home_dir  # of an earlier factor: a home is not lost by silence
         return verdict
 
 

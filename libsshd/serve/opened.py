@@ -9,6 +9,7 @@ from libsshd._native import HandleAccess
 from libsshd.constants import Status
 from libsshd.errors import StatusError
 from libsshd.fs.base import Directory
+from libsshd.fs.upload import Upload
 
 from . import textfile
 from .locks import Lock, unlock_all
@@ -26,7 +27,7 @@ class OpenFile:
 
     `access` are HandleAccess bits; bytes and the first errno of a WRITE count what Python served itself. A file that
     only handlers know has `fd` -1. Of `text` the descriptor's own position says where READ and WRITE go on;
-    `doomed` is to be removed with its handle.
+    `doomed` is to be removed with its handle, what `upload` has begun to be published with it.
     """
 
     path: bytes
@@ -39,6 +40,7 @@ class OpenFile:
     bytes_written: int = 0
     error: int = 0
     locks: list[Lock] = field(default_factory=list)
+    upload: Upload | None = None
 
     @property
     def native_access(self) -> int:
@@ -61,11 +63,19 @@ class OpenFile:
     def fileno(self) -> int:
         return self.fd
 
+    def note(self, error: OSError) -> None:
+        """Has CLOSE tell of it, unless there is an earlier one."""
+        self.error = self.error or error.errno or EIO
+
     def close(self) -> None:
-        """Its locks end too, even if a child of this process has the descriptor as well."""
+        """Its locks end too, even if a child of this process has the descriptor as well, and an upload that was not
+        published is none any more.
+        """
         if self.fd < 0:
             return
         try:
+            if self.upload is not None:
+                self.upload.withdraw()
             if self.locks:
                 unlock_all(self.fd)
         finally:
@@ -136,9 +146,26 @@ def write_bytes(file: OpenFile, data: bytes, offset: int) -> None:
                 raise OSError(EFBIG, os.strerror(EFBIG))
             offset = 0
         while view:
-            count = textfile.write(fd, view) if file.text else os.pwrite(fd, view, offset)
+            count = textfile.write(fd, view) if file.text else pwrite(fd, view, offset)
             view, offset = view[count:], offset + count
             file.bytes_written += count
     except OSError as error:
-        file.error = file.error or error.errno or EIO
+        file.note(error)
+        raise
+
+
+def pwrite(fd: int, data: memoryview, offset: int) -> int:
+    """How many bytes were written, at least one. Raises OSError."""
+    count = os.pwrite(fd, data, offset)
+    if not count:
+        raise OSError(EIO, os.strerror(EIO))  # or it would be tried for ever
+    return count
+
+
+def sync(file: OpenFile) -> None:
+    """Has all that was written on the disk. What could not be stays an error: the kernel tells it but once."""
+    try:
+        os.fsync(descriptor(file))
+    except OSError as error:
+        file.note(error)
         raise

@@ -12,6 +12,8 @@ from libsshd.constants import AccessMask, OpenFlags, OpenModes, Status
 from libsshd.dispatch import HandlerTimeout
 from libsshd.errors import StatusError
 from libsshd.events import FileRemove
+from libsshd.fs.upload import Upload, resumed_name
+from libsshd.settings import ATOMIC_KEEP, DIRECT
 from libsshd.wire.messages import Attributes, Open
 
 from . import locks
@@ -86,7 +88,11 @@ def open_path(session: "Session", path: bytes, r: Open, take_lock: Callable[[Ope
     wants_lock = r.modes & _BLOCKS
     flags = r.flags & ~_TRUNC if wants_lock else r.flags  # not before it is ours: see lock()
     nofollow = bool(r.modes & (_NOFOLLOW | _DELETE_ON_CLOSE))
-    file = file_of(path, r, _descriptor(session, path, flags, r.attributes, nofollow=nofollow))
+    upload = _upload(session, path, r, nofollow=nofollow)
+    told = told_path(session, path)
+    if upload is not None:
+        return file_of(told, r, upload.fd, upload)
+    file = file_of(told, r, _descriptor(session, path, flags, r.attributes, nofollow=nofollow))
     if wants_lock:
         try:
             take_lock(file)
@@ -96,10 +102,34 @@ def open_path(session: "Session", path: bytes, r: Open, take_lock: Callable[[Ope
     return file
 
 
-def file_of(path: bytes, r: Open, fd: int) -> OpenFile:
+def file_of(path: bytes, r: Open, fd: int, upload: Upload | None = None) -> OpenFile:
     """What stands behind the handle."""
     text, doomed = bool(r.flags & _TEXT), bool(r.modes & _DELETE_ON_CLOSE)
-    return OpenFile(path, fd, _access(r.flags & _NAMED), time.monotonic(), text, doomed)
+    return OpenFile(path, fd, _access(r.flags & _NAMED), time.monotonic(), text, doomed, upload=upload)
+
+
+def told_path(session: "Session", path: bytes) -> bytes:
+    """What a handler is asked about: the name that the file will have, if it is an upload that can be resumed."""
+    if session.context.settings.upload_mode != ATOMIC_KEEP:
+        return path
+    parent, _, name = path.rpartition(b"/")
+    target = resumed_name(name)
+    return path if target is None else parent + b"/" + target
+
+
+def _upload(session: "Session", path: bytes, r: Open, *, nofollow: bool) -> Upload | None:
+    """None for what is written in place: without a mode for uploads, and where the client wants to keep others off
+    the file itself, or to be rid of it afterwards.
+    """
+    mode = session.context.settings.upload_mode
+    if mode == DIRECT or not r.flags & _WRITE or r.modes & (_BLOCKS | _DELETE_ON_CLOSE):
+        return None
+    initial = r.attributes
+    if session.codec.sets_initial_attributes:
+        session.check_attributes(initial)
+    else:
+        initial = Attributes(permissions=initial.permissions)
+    return session.fs.upload(path, r.flags, initial, nofollow=nofollow, resumable=mode == ATOMIC_KEEP)
 
 
 def _descriptor(session: "Session", path: bytes, flags: int, initial: Attributes, *, nofollow: bool) -> int:

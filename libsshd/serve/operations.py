@@ -18,7 +18,7 @@ from libsshd.wire import messages as m
 from libsshd.wire.reply import limits_reply, statvfs_reply
 
 from . import account, copying, hashing, locks, naming, negotiation, opening, space, textfile
-from .opened import OpenDirectory, OpenFile, check_readable, descriptor, read_bytes, write_bytes
+from .opened import OpenDirectory, OpenFile, check_readable, descriptor, read_bytes, sync, write_bytes
 
 if TYPE_CHECKING:
     from .session import Session
@@ -64,9 +64,10 @@ def write(session: "Session", r: m.Write) -> bytes:
 
 
 def fsync(session: "Session", r: m.Fsync) -> bytes:
-    fd = descriptor(session.file(r.handle))
+    file = session.file(r.handle)
+    descriptor(file)
     session.flush()
-    os.fsync(fd)
+    sync(file)
     return session.codec.status(r.request_id, Status.OK)
 
 
@@ -101,6 +102,8 @@ def block(session: "Session", r: m.Block) -> bytes:
 
 def lock_range(file: OpenFile, r: m.Block) -> None:
     """Raises StatusError, OSError."""
+    if file.upload is not None:
+        raise StatusError(Status.OP_UNSUPPORTED, "What has not got its name yet cannot be locked")
     locks.check_mask(r.mask)
     locks.check_access(r.mask, writable=file.writable)
     file.locks.append(locks.lock_range(file.fd, r.offset, r.length, file.locks, writable=file.writable))

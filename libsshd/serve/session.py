@@ -9,7 +9,7 @@ from errno import EACCES, EBADF, EEXIST, EIO, EMFILE, ENFILE, ENOMEM, ENXIO, EST
 from typing import Any
 
 from libsshd import events
-from libsshd._native import HandleAccess, HandleCounts, HandleStats, Sftp, Watch
+from libsshd._native import HandleCounts, HandleStats, Sftp, Watch
 from libsshd.constants import Status
 from libsshd.dispatch import Dispatcher, HandlerTimeout
 from libsshd.errors import ErrorCode, StatusError, UnsettableError, status_for_errno, status_text
@@ -17,7 +17,8 @@ from libsshd.events import EventHooks
 from libsshd.fs.base import FileSystem, join, normalise
 from libsshd.fs.handled import HandledFileSystem
 from libsshd.fs.listing import longname
-from libsshd.settings import LINE_ENDS, ConnectionSettings, Settings
+from libsshd.fs.upload import Upload
+from libsshd.settings import DIRECT, LINE_ENDS, ConnectionSettings, Settings
 from libsshd.version import __version__
 from libsshd.wire.announcements import supported_versions
 from libsshd.wire.buffer import Malformed, Reader, Unsupported
@@ -27,6 +28,7 @@ from libsshd.wire.messages import Attributes, Extended, Request, VersionSelect, 
 from libsshd.wire.offer import Offer
 
 from . import opening
+from .budget import HandleBudget
 from .decision import text_of
 from .handlers import Handlers
 from .journal import PACKETS, Journal
@@ -78,10 +80,25 @@ class SessionContext:
     passes_for_openssh: bool = False
     translation: Translation | None = None
     draining: bool = False
+    handle_budget: HandleBudget | None = None
     handles: HandleCounts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.handles = HandleCounts(self.settings.max_handles_per_connection)
+        most = self.settings.max_handles_per_connection
+        self.handles = HandleCounts(0 if self.handle_budget else most)
+        if self.handle_budget is not None:
+            self.handle_budget.begin(self.handles, most)
+
+    def more_handles(self) -> bool:
+        """Whether the connection may have more, which it takes from what all have together."""
+        if self.handle_budget is None:
+            return False
+        return self.handle_budget.take(self.handles, self.settings.max_handles_per_connection)
+
+    def give_back_handles(self) -> None:
+        """The connection is over."""
+        if self.handle_budget is not None:
+            self.handle_budget.give_back(self.handles)
 
 
 def context_without_server(settings: Settings, fs: FileSystem) -> SessionContext:
@@ -115,6 +132,20 @@ def _undecoded(request_id: int, packet: bytes) -> Extended:
 def _first(request: object, names: tuple[str, ...]) -> bytes | None:
     """The first of these fields that the request has and that is not empty."""
     return next((found for name in names if (found := getattr(request, name, None))), None)
+
+
+def _end_upload(upload: Upload, error: int, *, aborted: bool) -> int:
+    """Publishes what is complete; the first errno. What is not may be left to be resumed, if every WRITE went well:
+    behind one that did not there may be a gap.
+    """
+    if aborted or error:
+        upload.spared = upload.resumable and not error
+        return error
+    try:
+        upload.publish()
+    except OSError as failure:
+        return failure.errno or EIO
+    return 0
 
 
 class Session:
@@ -235,7 +266,8 @@ class Session:
 
     def _share_files(self) -> None:
         """Lets C open and close files by itself, unless each of these is to be seen."""
-        native = self.fs.native_files(read_only=self._read_only)
+        uploads = self.context.settings.upload_mode != DIRECT
+        native = self.fs.native_files(read_only=self._read_only, uploads=uploads)
         if native is not None and self.codec.native_open:
             self._sftp.open_files(native.root, native.flags, walk=native.walk)
         self.watch()
@@ -272,12 +304,18 @@ class Session:
             self.journal.failure(f"{operation.name} failed", error)
         own = self.handlers.values.sftp_error_message
         text = own or text
-        path = _first(request, _PATHS)
+        path = _first(request, _PATHS) or self._path_behind(request, error)
         expected = operation.name in _UNANSWERED or status == Status.EOF
         level = logging.DEBUG if expected else logging.WARNING
         self.journal.record(level, "failed", "request failed", request=operation.name, path=path, status=status.name,
                             reason=text or None)  # fmt: skip
         return self.codec.status(request.request_id, status, text, "" if own else None, unknown)
+
+    def _path_behind(self, request: Request | Extended, error: Exception) -> bytes | None:
+        """Of the handle that a request is about; a handle that was just closed has left it in the error."""
+        opened = self._handles.get(_first(request, _HANDLES) or b"")
+        left = getattr(error, "filename", None)
+        return opened.path if opened else left if isinstance(left, bytes) else None
 
     def _journal_change(self, operation: Operation, request: Request | Extended) -> None:
         if self.journal.wants(logging.INFO):
@@ -364,7 +402,7 @@ class Session:
         """Raises OSError(EMFILE) when there are too many, StatusError while the server shuts down."""
         if self.context.draining:
             raise StatusError(Status.FAILURE, "The server is shutting down")
-        if self._sftp.full:
+        if self._sftp.full or (self.context.handles.full and not self.context.more_handles()):
             raise OSError(EMFILE, os.strerror(EMFILE))
 
     def next_handle(self) -> bytes:
@@ -418,8 +456,8 @@ class Session:
         return opened
 
     def close_handle(self, handle: bytes, *, by_client: bool = True) -> None:
-        """Raises the first error that a WRITE or the closing itself met: OSError; or what kept a file that was to be
-        deleted with it: OSError, StatusError, HandlerTimeout.
+        """Raises the first error that a WRITE, an fsync, giving the file its name or the closing itself met: OSError;
+        or what kept a file that was to be deleted with it: OSError, StatusError, HandlerTimeout.
         """
         opened = self.opened(handle)
         del self._handles[handle]
@@ -431,15 +469,19 @@ class Session:
         refused: Exception | None = None
         if opened.doomed:
             refused = opening.remove_closed(self, opened)
+        aborted = "" if by_client or not opened.writable else "file not closed by the client"
+        if opened.upload is not None:
+            error = _end_upload(opened.upload, error, aborted=bool(aborted))
+            aborted = aborted or ("" if opened.upload.is_over else "file not published")
         try:
             opened.close()
         except OSError as failure:
             error = error or failure.errno or EIO
-        self._journal_close(opened, stats, aborted=not by_client and bool(opened.access & HandleAccess.WRITE))
+        self._journal_close(opened, stats, aborted)
         if not by_client:
             self._tell_aborted(handle, opened, stats.bytes_written + opened.bytes_written, error)
         if error:
-            raise OSError(error, os.strerror(error))
+            raise OSError(error, os.strerror(error), opened.path)
         if refused is not None:
             raise refused
 
@@ -467,11 +509,12 @@ class Session:
             )
             self.handlers.finish(hook, event)
 
-    def _journal_close(self, opened: OpenFile, stats: HandleStats, *, aborted: bool) -> None:
+    def _journal_close(self, opened: OpenFile, stats: HandleStats, aborted: str) -> None:
+        """`aborted` says why it is not to be taken for complete, "" if it may be."""
         self.journal.record(
             logging.INFO,
             "aborted" if aborted else "close",
-            "file not closed by the client" if aborted else "file closed",
+            aborted or "file closed",
             path=opened.path,
             read=stats.bytes_read + opened.bytes_read,
             written=stats.bytes_written + opened.bytes_written,

@@ -6,6 +6,7 @@ Nothing is converted: clients are told the line end.
 
 import os
 from collections.abc import Callable
+from errno import EIO
 
 _CHUNK = 1 << 18
 
@@ -16,8 +17,11 @@ def read(fd: int, length: int) -> bytes:
 
 
 def write(fd: int, data: memoryview) -> int:
-    """How many bytes were written. Raises OSError."""
-    return os.write(fd, data)
+    """How many bytes were written, at least one. Raises OSError."""
+    count = os.write(fd, data)
+    if not count:
+        raise OSError(EIO, os.strerror(EIO))
+    return count
 
 
 def seek(fd: int, line: int, newline: bytes, go_on: Callable[[], None]) -> bool:

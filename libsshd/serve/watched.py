@@ -19,7 +19,7 @@ from libsshd.wire.reply import statvfs_reply
 from . import locks, naming, opening
 from . import operations as plain
 from .decision import after, around, attempt, bytes_of, decide, done, mistake, override, text_of
-from .opened import OpenDirectory, OpenFile, check_readable, check_writable, read_bytes, write_bytes
+from .opened import OpenDirectory, OpenFile, check_readable, check_writable, read_bytes, sync, write_bytes
 from .parameters import attributes_from, parameters_of
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ def open_file(session: "Session", r: m.Open) -> bytes:
     opening.check(session, r)
     session.reserve_handle()
     flags, access = opening.granted(r)
+    told = opening.told_path(session, path)
     event = e.FileOpen(
         **session.who,
-        path=text_of(path),
+        path=text_of(told),
         desired_access=access,
         flags=flags,
         handle=session.next_handle().decode(),
@@ -53,7 +54,7 @@ def open_file(session: "Session", r: m.Open) -> bytes:
         OpenFile.close,
     )
     if file is None:  # it went wrong, but a handler says otherwise
-        file = opening.file_of(path, r, -1)
+        file = opening.file_of(told, r, -1)
     try:
         handle = session.add(file, bytes_of(event.handle))
     except OSError as error:
@@ -130,7 +131,7 @@ def _store(file: OpenFile, data: bytes, offset: int) -> None:
 def fsync(session: "Session", r: m.Fsync) -> bytes:
     file = session.file(r.handle)
     event = e.FileSync(**session.who, path=text_of(file.path), handle=text_of(r.handle))
-    around(session, event, lambda: None if file.fd < 0 else os.fsync(file.fd))
+    around(session, event, lambda: None if file.fd < 0 else sync(file))
     return done(session, r.request_id)
 
 

@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 from libsshd.constants import AttribBits, OpenFlags
 from libsshd.fs.rooted import RootedFileSystem
 from libsshd.wire.messages import Attributes
+from tests.native import faulty
+from tests.support import seccomp
+from tests.support.command import run
 
-from . import seccomp
 from .outcome import code_of
 
 pytestmark = pytest.mark.skipif(not seccomp.SUPPORTED, reason="the filters name calls of x86-64")
@@ -31,6 +34,7 @@ def run_denied(root: Path, denials: list[Denial], scenario: Callable[[RootedFile
             seccomp.deny(*denial)
         with RootedFileSystem(str(root)) as fs:
             scenario(fs, root)
+        faulty.dump()
 
     process = multiprocessing.get_context("fork").Process(target=body)
     process.start()
@@ -59,6 +63,13 @@ def test_without_openat2_or_when_it_never_settles_paths_are_walked(root: Path, e
         use_everything(fs, root)
 
     run_denied(root, [(seccomp.OPENAT2, error, None)], scenario)
+
+
+def test_a_program_is_run_as_on_a_kernel_without_openat2() -> None:
+    """What the tests of servers in processes of their own rely on."""
+    asked = "import ctypes; libc = ctypes.CDLL(None, use_errno=True); libc.syscall(437, 0, 0, 0, 0)"
+    told = f"{asked}; print(ctypes.get_errno())"
+    assert run(seccomp.without(["openat2"], [sys.executable, "-c", told]), home=Path("/")) == b"%d\n" % errno.ENOSYS
 
 
 @pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM])

@@ -17,10 +17,10 @@ from libsshd.fs.base import FileSystem, below, normalise
 from libsshd.fs.rooted import RootedFileSystem
 from libsshd.wire.messages import Attributes
 from tests.security import test_races as races
+from tests.support import seccomp
 from tests.support.rawsftp import Code, Type, string, u32
 from tests.support.stdio import StdioServer
 
-from . import seccomp
 from .outcome import code_of
 from .test_fallback import run_denied
 from .test_walk import grow, outcome, random_target

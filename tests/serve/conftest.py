@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from libsshd.fs.rooted import RootedFileSystem
+from libsshd.settings import Settings
 from tests.support.rawsftp import RawSFTP
 from tests.support.stdio import StdioServer
 
@@ -43,3 +44,22 @@ def server(root: Path) -> Iterator[StdioServer]:
 @pytest.fixture
 def raw(server: StdioServer) -> RawSFTP:
     return server.client
+
+
+@pytest.fixture(params=["atomic", "atomic-keep"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """What is true of both."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["kernel", "walk"])
+def uploads(root: Path, mode: str, request: pytest.FixtureRequest) -> Iterator[StdioServer]:
+    settings = Settings(upload_mode=mode, allow_links=True)
+    with RootedFileSystem(str(root), walk=request.param == "walk") as fs, StdioServer(fs, settings) as server:
+        server.client.init()
+        yield server
+
+
+@pytest.fixture
+def client(uploads: StdioServer) -> RawSFTP:
+    return uploads.client
