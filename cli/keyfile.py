@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -38,10 +39,18 @@ def state_directory() -> Path:
     """Return where this user's state lives (XDG base directories: a relative XDG_STATE_HOME is ignored)."""
     configured = os.environ.get("XDG_STATE_HOME", "")
     try:
-        base = Path(configured) if configured.startswith("/") else Path.home() / ".local" / "state"
+        base = Path(configured) if configured.startswith("/") else _home() / ".local" / "state"
     except RuntimeError:
         raise CommandError("there is no home directory for a host key; give one by --host-key") from None
     return base / "libsshd"
+
+
+def _home() -> Path:
+    """Return the home directory of the user whose rights this process has: sudo may leave HOME another's."""
+    home = Path.home()
+    if os.geteuid() == 0 and home.exists() and home.stat().st_uid != 0:
+        return Path(pwd.getpwuid(0).pw_dir)
+    return home
 
 
 def kept_key() -> HostKey:

@@ -12,12 +12,16 @@ _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is easily taken for an
 
 
 class Login:
-    """The account of this run; `made_up` is its password when none was given."""
+    """The account of this run; `made_up` is its password when none was given.
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.user: str = _own_name() if options.user is None else options.user
-        self.keys = _load_keys(options.authorized_keys)
-        password = _given_password(options)
+    `account` is the user that the server is going to run as, who may own the files with keys and password, too.
+    """
+
+    def __init__(self, options: argparse.Namespace, account: pwd.struct_passwd | None = None) -> None:
+        self.user: str = _own_name(account) if options.user is None else options.user
+        owner = account and account.pw_uid
+        self.keys = _load_keys(options.authorized_keys, owner)
+        password = _given_password(options, owner)
         self.made_up = None if password is not None or self.keys else _make_password()
         try:
             secret = password if self.made_up is None else self.made_up
@@ -26,7 +30,9 @@ class Login:
             raise CommandError(str(error)) from None
 
 
-def _own_name() -> str:
+def _own_name(account: pwd.struct_passwd | None) -> str:
+    if account is not None:
+        return account.pw_name
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -38,24 +44,24 @@ def _make_password() -> str:
     return "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(4))
 
 
-def _given_password(options: argparse.Namespace) -> str | None:
+def _given_password(options: argparse.Namespace, owner: int | None) -> str | None:
     path: str | None = options.password_file
     given: str | None = options.password
     if path is None:
         return given
     try:
-        return read_password_file(path)
+        return read_password_file(path, owner)
     except OSError as error:
         raise CommandError(f"the password file {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise CommandError(str(error)) from None
 
 
-def _load_keys(paths: list[str]) -> AuthorizedKeys:
+def _load_keys(paths: list[str], owner: int | None) -> AuthorizedKeys:
     found: list[AuthorizedKey] = []
     for path in paths:
         try:
-            found += AuthorizedKeys.from_file(path)
+            found += AuthorizedKeys.from_file(path, owner)
         except OSError as error:
             raise CommandError(f"the authorized keys {path} cannot be read: {error.strerror}") from None
         except ValueError as error:

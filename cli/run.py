@@ -4,8 +4,12 @@ import argparse
 import math
 from typing import Any
 
+from libsshd_cli.algorithms import PROFILES
+from libsshd_cli.umask import umask
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+UPLOAD_MODES = ("direct", "atomic", "atomic-keep")
 
 
 def add_parser(commands: Any) -> None:
@@ -19,6 +23,7 @@ def add_parser(commands: Any) -> None:
     )
     _add_service_options(parser)
     _add_login_options(parser)
+    _add_process_options(parser)
     _add_limit_options(parser)
     _add_log_options(parser)
     parser.set_defaults(command=_serve, parser=parser)
@@ -33,9 +38,17 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
         default=".",
         help="directory that clients see as / (default: the current one)",
     )
-    add("--host", metavar="ADDR", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    add("--host", metavar="ADDR", type=_host, default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     add("--port", metavar="N", type=_port, default=2222, help="port, 0 for any free one (default: 2222)")
     add("--read-only", action="store_true", help="refuse everything that would change a file")
+    add(
+        "--upload-mode",
+        metavar="MODE",
+        choices=UPLOAD_MODES,
+        default="direct",
+        help="direct: files are written in their place; atomic: they get their names when they are closed and on the "
+        "disk; atomic-keep: and what was cut off can be resumed (default: direct)",
+    )
     add(
         "--deny-requests",
         metavar="LIST",
@@ -55,12 +68,19 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="private host key, may be repeated (default: an ed25519 key, made on first use)",
     )
+    add(
+        "--algorithms",
+        metavar="PROFILE",
+        choices=PROFILES,
+        default="default",
+        help="lists of algorithms: default, or strict, for clients of today only (default: default)",
+    )
 
 
 def _add_login_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("who may log in")
     add = group.add_argument
-    add("--user", metavar="NAME", help="the user name (default: yours)")
+    add("--user", metavar="NAME", help="the user name (default: that of --run-as, else yours)")
     secret = group.add_mutually_exclusive_group()
     secret.add_argument(
         "--password",
@@ -81,6 +101,14 @@ def _add_login_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_process_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the process")
+    add = group.add_argument
+    add("--run-as", metavar="NAME", help="user to become, for root, once the port and the keys are had")
+    add("--umask", metavar="UMASK", type=umask, help="umask of new files, octal (default: inherited)")
+    add("--no-landlock", action="store_true", help="do not have the kernel lock away the files outside the root")
+
+
 def _add_limit_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("limits")
     add = group.add_argument
@@ -93,10 +121,11 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--max-startups",
-        metavar="N",
-        type=_count,
-        default=100,
-        help="connections at once that have not logged in yet (default: 100)",
+        metavar="N|START:RATE:FULL",
+        type=_startups,
+        default=(10, 30, 100),
+        help="connections at once that have not logged in yet; from START on, RATE percent of those that come cost "
+        "one its place, rising to all at FULL (default: 10:30:100)",
     )
     add(
         "--set",
@@ -132,6 +161,12 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _host(text: str) -> str:
+    if not text.strip():  # an empty variable must not open the server to the world
+        raise argparse.ArgumentTypeError("an address is needed; 0.0.0.0 or :: is every one")
+    return text
+
+
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port number, 0 to 65535")
@@ -142,6 +177,16 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 31):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
     return int(text)
+
+
+def _startups(text: str) -> tuple[int, int, int]:
+    """Return start, rate and full; a start of 0 is none."""
+    begin, *more = text.split(":")
+    if not more:
+        return 0, 30, _count(text)
+    if len(more) != 2 or not 1 <= _count(more[0]) <= 100 or _count(begin) > _count(more[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not N or START:RATE:FULL, such as 10:30:100")
+    return _count(begin), _count(more[0]), _count(more[1])
 
 
 def _seconds(text: str) -> float:

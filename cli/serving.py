@@ -3,13 +3,15 @@
 import argparse
 import contextlib
 import os
-import resource
+import pwd
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from libsshd import HostKey, SFTPServer, SFTPServerError
-from libsshd_cli import CommandError, address, keyfile, logs
+from libsshd_cli import CommandError, address, descriptors, keyfile, logs, privilege
+from libsshd_cli.algorithms import PROFILES
 from libsshd_cli.escaping import one_line
 from libsshd_cli.login import Login
 from libsshd_cli.output import write_lines
@@ -19,6 +21,9 @@ from libsshd_cli.stopping import StopSignals, serve_until_stopped
 _SWITCH_INTERVAL = 0.0002
 """Seconds a thread may keep Python's lock while others want it. Requests take a tenth of that, and with Python's own
 5 ms eight clients with small files took a fifth longer."""
+
+_BACKLOG = 4096
+"""Who floods us must not fill the queue before accept(2): whoever finds it full waits a second and longer."""
 
 _STALL_TIMEOUT = 300
 """Seconds for which a person may hold up a transfer at the client's terminal."""
@@ -35,15 +40,16 @@ def serve(options: argparse.Namespace) -> int:
     """Serve as `options` say until a signal comes; CommandError says why that is not possible."""
     logs.configure(options.log_level, options.log_format, sys.stderr)
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    account = None if options.run_as is None else privilege.find_account(options.run_as)
     options.root = _checked_root(options.root)
     check_requests("--deny-requests", options.deny_requests)
     check_requests("--allow-requests", options.allow_requests)
-    login = Login(options)
+    login = Login(options, account)
     keys = [keyfile.load(path) for path in options.host_key] or [keyfile.kept_key()]
     server = _make_server(options, login, keys)
     with StopSignals() as signals:
-        _start(server, options)
         try:
+            _start(server, options, account)
             port = server.local_port
             _announce(_greeting(options, login, keys, port), options.log_format)
             write_lines(address.url(login.user, options.host, port))
@@ -62,8 +68,9 @@ def _make_server(options: argparse.Namespace, login: Login, keys: list[HostKey])
             use_ipv6=2,
             host_keys=keys,
             max_connections=options.max_connections,
-            max_startups=options.max_startups,
+            **_admission(options.max_startups),
             read_only=options.read_only,
+            upload_mode=options.upload_mode,
             deny_requests=options.deny_requests,
             allow_requests=options.allow_requests,
             allow_links=True,
@@ -71,6 +78,7 @@ def _make_server(options: argparse.Namespace, login: Login, keys: list[HostKey])
             server_eol="LF",
             unix_style_date_format=True,
             default_timeout=_STALL_TIMEOUT,
+            **PROFILES[options.algorithms],
         )
         for setting in options.set:
             _set(server, setting)
@@ -78,6 +86,26 @@ def _make_server(options: argparse.Namespace, login: Login, keys: list[HostKey])
         raise CommandError(error.description) from None
     server.on_ssh_user_auth_request(login.credentials.decide)
     return server
+
+
+def _admission(startups: tuple[int, int, int]) -> dict[str, Any]:
+    """Settings of a server that strangers can reach: the numbers are OpenSSH's, but for those of one source."""
+    begin, rate, full = startups
+    return {
+        "connection_backlog": _BACKLOG,
+        "max_startups": full,
+        "max_startups_begin": begin,
+        "max_startups_rate": rate,
+        "max_startups_per_source": 20,
+        "exempt_clients": "127.*,::1",
+        "idle_timeout": 900.0,
+        "ssh_keep_alive_interval": 60,
+        "ssh_keep_alive_count_max": 3,
+        "penalty_crash": 90.0,
+        "penalty_auth_failed": 5.0,
+        "penalty_no_auth": 1.0,
+        "penalty_grace_exceeded": 10.0,
+    }
 
 
 def _set(server: SFTPServer, setting: str) -> None:
@@ -99,19 +127,24 @@ def _checked_root(path: str) -> str:
         raise CommandError(f"the root {path} cannot be served: {getattr(error, 'strerror', error)}") from None
 
 
-def _start(server: SFTPServer, options: argparse.Namespace) -> None:
-    _raise_descriptor_limit()
+def _start(server: SFTPServer, options: argparse.Namespace, account: pwd.struct_passwd | None) -> None:
+    """All that takes privileges comes first, and then the first thread."""
+    descriptors.raise_limit(options.max_connections)
+    each = 1 if server.upload_mode == "direct" else 2  # an upload that gets its name later holds its directory, too
+    server.max_handles = min(server.max_handles, max(1, descriptors.for_handles(options.max_connections) // each))
+    if options.umask is not None:
+        os.umask(options.umask)
+    privilege.load_everything()
     try:
+        server.bind()
+        if account is not None:
+            privilege.drop_root(account)
+            _checked_root(options.root)
+        privilege.warn_of_root()
+        privilege.confine(options.root, read_only=options.read_only, landlock=not options.no_landlock)
         server.start_listening()
     except SFTPServerError as error:
         raise CommandError(_listening_failure(error, options.host, options.port)) from None
-
-
-def _raise_descriptor_limit() -> None:
-    """Take all descriptors the system grants: the usual 1024 are fewer than 1000 connections need."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # "unlimited" may be more than the kernel takes
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _listening_failure(error: SFTPServerError, host: str, port: int) -> str:

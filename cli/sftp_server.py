@@ -3,9 +3,12 @@
 import argparse
 from typing import Any
 
+from libsshd_cli.umask import umask
+
 LOG_LEVELS = ("QUIET", "FATAL", "ERROR", "INFO", "VERBOSE", "DEBUG", "DEBUG1", "DEBUG2", "DEBUG3")
 LOG_FACILITIES = ("DAEMON", "USER", "AUTH", *(f"LOCAL{number}" for number in range(8)))
 FEATURES = ("requests",)
+UPLOAD_MODES = ("direct", "atomic", "atomic-keep")
 
 
 def add_parser(commands: Any) -> None:
@@ -29,12 +32,16 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
     add("--root", metavar="DIR", help="directory that the client sees as / (default: the whole file system)")
     start = "directory to start in; %%%%, %%d and %%u are %%, home and name of the user (default: the current one)"
     add("-d", dest="start", metavar="DIR", help=start)
-    add("-u", dest="umask", metavar="UMASK", type=_umask, help="umask of new files, octal (default: inherited)")
+    add("-u", dest="umask", metavar="UMASK", type=umask, help="umask of new files, octal (default: inherited)")
     add("-R", dest="read_only", action="store_true", help="refuse everything that would change a file")
     add("-P", dest="deny_requests", metavar="LIST", default="", help="requests to refuse, with commas between them")
     add("-p", dest="allow_requests", metavar="LIST", default="", help="the only requests to answer, less those of -P")
+    modes = "how files get their content: direct, atomic or atomic-keep (default: direct)"
+    add("--upload-mode", metavar="MODE", choices=UPLOAD_MODES, default="direct", help=modes)
     queries = "list what there is and exit: requests, which are what -P and -p take"
     add("-Q", dest="feature", metavar="FEATURE", type=str.lower, choices=FEATURES, help=queries)
+    no_landlock = "do not have the kernel lock away the files outside the root"
+    add("--no-landlock", action="store_true", help=no_landlock)
     highest = "highest version of SFTP to speak (default: 6)"
     add("--max-version", metavar="N", type=int, choices=range(3, 7), default=6, help=highest)
 
@@ -61,16 +68,6 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
         default="AUTH",
         help="facility of syslog: DAEMON, USER, AUTH, LOCAL0 to LOCAL7 (default: AUTH)",
     )
-
-
-def _umask(text: str) -> int:
-    try:
-        mask = int(text, 8)
-    except ValueError:
-        mask = -1
-    if not 0 <= mask <= 0o777:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an octal number, 0 to 777")
-    return mask
 
 
 def _serve(options: argparse.Namespace) -> int:

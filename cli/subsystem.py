@@ -9,7 +9,6 @@ import signal
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-from libsshd._native import conceal
 from libsshd.errors import SFTPServerError
 from libsshd.fs.base import normalise
 from libsshd.fs.rooted import RootedFileSystem
@@ -18,7 +17,7 @@ from libsshd.serve.journal import Journal
 from libsshd.serve.policy import NAMES
 from libsshd.serve.session import SessionContext, context_without_server
 from libsshd.settings import Settings
-from libsshd_cli import CommandError, syslogging
+from libsshd_cli import CommandError, privilege, syslogging
 from libsshd_cli.output import write_lines
 from libsshd_cli.requests import check_requests
 
@@ -49,7 +48,6 @@ def list_requests() -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until the client leaves; CommandError says why that is not possible."""
-    conceal()
     if options.umask is not None:
         os.umask(options.umask)
     syslogging.configure(options.log_level, options.log_facility, to_stderr=options.to_stderr)
@@ -59,6 +57,14 @@ def serve(options: argparse.Namespace) -> int:
         context.passes_for_openssh = True  # its sshd is what clients have talked to
         context.home = _start(options, account, context.journal)
         context.handlers.user = account.name  # whose home "~" is, by name or without
+        if options.root is not None:
+            privilege.load_everything()
+        privilege.confine(
+            options.root or "/",
+            read_only=options.read_only,
+            landlock=not options.no_landlock,
+            level=logging.DEBUG,
+        )
         who = {"user": account.name, "peer": os.environ.get("SSH_CONNECTION", "UNKNOWN").partition(" ")[0]}
         context.journal.record(logging.INFO, "opened", "session opened", **who)
         try:
@@ -123,6 +129,7 @@ def _context(options: argparse.Namespace, fs: RootedFileSystem) -> SessionContex
     settings = Settings(
         protocol_version=options.max_version,
         read_only=options.read_only,
+        upload_mode=options.upload_mode,
         deny_requests=options.deny_requests,
         allow_requests=options.allow_requests,
         allow_links=True,

@@ -1,11 +1,14 @@
 """`libsshd hostkey`, and the key that `run` makes for itself."""
 
+import os
+import pwd
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from libsshd_cli.keyfile import state_directory
 from tests.cli.conftest import Command
 from tests.support.command import DEADLINE
 
@@ -141,3 +144,13 @@ def test_a_state_directory_that_cannot_be_made_is_one_sentence(command: Command)
     reason = "Not a directory; give one by --host-key"
     assert done.stderr == f"libsshd: no host key can be kept in {command.home}/file/libsshd: {reason}\n"
     assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a home that belongs to somebody else")
+def test_root_keeps_no_key_in_the_home_of_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """sudo may leave HOME as it was, and its owner could have put a link there."""
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert state_directory() == tmp_path / ".local" / "state" / "libsshd"
+    os.chown(tmp_path, 65534, 65534)
+    assert state_directory() == Path(pwd.getpwuid(0).pw_dir, ".local", "state", "libsshd")

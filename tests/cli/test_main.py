@@ -44,6 +44,7 @@ def test_the_bare_command_lists_the_commands(command: Command) -> None:
             ["run", "--port", "65536"],
             "libsshd run: argument --port: '65536' is not a port number, 0 to 65535",
         ),
+        (["run", "--host", ""], "libsshd run: argument --host: an address is needed; 0.0.0.0 or :: is every one"),
         (["run", "--port", "-1"], "libsshd run: argument --port: '-1' is not a port number"),
         (["run", "--port", "٣"], "libsshd run: argument --port: '٣' is not a port number"),
         (["run", "--port", "9" * 5000], "libsshd run: argument --port: "),
@@ -55,6 +56,10 @@ def test_the_bare_command_lists_the_commands(command: Command) -> None:
             ["run", "--max-startups", "x"],
             "libsshd run: argument --max-startups: 'x' is not a number of 1 or more",
         ),
+        (["run", "--max-startups", "10:30"], "libsshd run: argument --max-startups: '10:30' is not N or START:RATE"),
+        (["run", "--max-startups", "10:101:100"], "libsshd run: argument --max-startups: '10:101:100' is not N or"),
+        (["run", "--max-startups", "100:30:10"], "libsshd run: argument --max-startups: '100:30:10' is not N or"),
+        (["run", "--max-startups", "0:30:10"], "libsshd run: argument --max-startups: '0' is not a number of 1"),
         (
             ["run", "--drain-timeout", "nan"],
             "libsshd run: argument --drain-timeout: 'nan' is not a number of sec",

@@ -11,6 +11,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 
 import paramiko
@@ -159,8 +160,8 @@ def test_several_host_keys_are_all_shown(command: Command) -> None:
 
 
 def test_the_url_is_percent_encoded_and_brackets_an_ipv6_address(command: Command) -> None:
-    running = command.serve("--host", "::1", "--user", "a@b/ü")
-    assert running.url == f"sftp://a%40b%2F%C3%BC@[::1]:{running.port}"
+    running = command.serve("--host", "::1", "--user", "a@b ü")
+    assert running.url == f"sftp://a%40b%20%C3%BC@[::1]:{running.port}"
 
 
 def test_a_server_on_every_address_says_how_it_is_reached(command: Command) -> None:
@@ -180,14 +181,62 @@ def test_in_json_every_line_is_an_object_and_the_greeting_is_one_of_them(command
     assert len([json.loads(line) for line in running.log().splitlines()]) == 1
 
 
+def limits_of_a_server(command: Command, soft: int, hard: int, *options: str) -> tuple[tuple[int, int], str]:
+    """The descriptor limits of a server that began with these, and what it logged."""
+    line = f"ulimit -Sn {soft}; ulimit -Hn {hard}; exec {shlex.join([*PROGRAM, 'run', '--port', '0', *options])}"
+    with subprocess.Popen(
+        ["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=command.environment, bufsize=0
+    ) as process:
+        assert process.stderr is not None
+        try:
+            assert first_line(process, DEADLINE).startswith(b"sftp://")
+            limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        finally:
+            process.terminate()
+        return limits, process.stderr.read().decode()
+
+
 def test_the_descriptor_limit_is_raised_to_what_the_system_grants(command: Command) -> None:
-    line = f"ulimit -Sn 100; ulimit -Hn 300; exec {shlex.join(PROGRAM)} run --port 0"
+    limits, log = limits_of_a_server(command, 100, 300, "--max-connections", "70")
+    assert limits == (300, 300)
+    assert "descriptor limit" not in log
+
+
+def test_connections_that_need_more_get_it_from_root_and_else_it_is_said_how_many_will_do(command: Command) -> None:
+    limits, log = limits_of_a_server(command, 100, 300, "--max-connections", "200")
+    said = [line for line in log.splitlines() if "descriptor limit" in line]
+    if limits == (300, 300):
+        assert len(said) == 1
+        assert said[0].endswith("event=descriptors limit=300 needed=664 connections=78")
+    else:
+        assert (limits, said) == ((664, 664), [])
+
+
+def opened(client: paramiko.SFTPClient, path: str) -> paramiko.SFTPFile | None:
+    """None when the server has too many."""
+    try:
+        return client.open(path)
+    except OSError as error:
+        assert "Too many open files" in str(error)
+        return None
+
+
+def test_files_that_one_client_holds_open_leave_descriptors_for_others(command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "held"
+    root.mkdir()
+    (root / "f").touch()
+    options = ["--max-connections", "20", "--user", "bob", "--password", "secret", "--root", str(root)]
+    line = f"ulimit -n 300; exec {shlex.join([*PROGRAM, 'run', '--port', '0', *options])}"
     with subprocess.Popen(
         ["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=command.environment, bufsize=0
     ) as process:
         try:
-            assert first_line(process, DEADLINE).startswith(b"sftp://")
-            assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (300, 300)
+            port = int(first_line(process, DEADLINE).rpartition(b":")[2])
+            with session(port, "bob", "secret") as client:
+                held = list(islice(iter(lambda: opened(client, "/f"), None), 250))
+                assert 100 < len(held) < 250
+                with session(port, "bob", "secret") as other:
+                    assert other.listdir("/") == ["f"]
         finally:
             process.terminate()
 
