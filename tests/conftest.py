@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,16 +12,51 @@ from typing import Any
 import paramiko
 import pytest
 
+from tests.support import seccomp
 from tests.support.connection import connect
 from tests.support.place import Place
 from tests.support.rawsftp import ChannelStream, RawSFTP
 from tests.support.server import Keys, Server, start
 
+pytest_plugins = ["tests.support.scarcity"]
+
 _numbers = itertools.count(1)
 
 
+Rounds = Callable[[int, int], int]
+"""How often a proof by repetition is repeated: `rounds(few, all)`."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rounds",
+        default="few",
+        metavar="few|all|N",
+        help="how often proofs by repetition are repeated: a short run, all that the proof asks for, or a number",
+    )
+    parser.addoption(
+        "--walk",
+        action="store_true",
+        help="run everything, servers in processes of their own too, as on a kernel without openat2",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--walk"):
+        if not seccomp.SUPPORTED:
+            raise pytest.UsageError("--walk takes openat2 away by a filter, which names the calls of x86-64")
+        seccomp.deny(seccomp.OPENAT2, errno.ENOSYS)
     config.addinivalue_line("markers", "large: moves gigabytes; leave it out with -m 'not large'")
+    config.addinivalue_line("markers", "rounds: proves by repetition; --rounds says how often")
+
+
+@pytest.fixture(scope="session")
+def rounds(pytestconfig: pytest.Config) -> Rounds:
+    """How often to repeat: `rounds(30, 1000)` is 30 in a short run and 1000 with --rounds all."""
+    wanted: str = pytestconfig.getoption("--rounds")
+    if wanted in ("few", "all"):
+        return lambda few, every: few if wanted == "few" else every
+    return lambda few, every: int(wanted)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 from libsshd import SFTPServerError
 from libsshd.serve import sockets
-from tests.fs import seccomp
+from tests.support import seccomp
 
 IPV4, IPV6, BOTH = sockets.IPV4_ONLY, sockets.IPV6_ONLY, sockets.BOTH
 SOCKET, BIND = 41, 49  # calls of x86-64

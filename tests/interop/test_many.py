@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import resource
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import asyncssh
 import paramiko
 import pytest
 
+from tests.support.command import wait_until
 from tests.support.connection import asyncssh_connection, connect
 from tests.support.place import MIB, Place, noise
 from tests.support.rawsftp import CREAT, READ, WRITE, ChannelStream, Code, RawSFTP, Type, string, u32, u64
@@ -247,3 +251,56 @@ def test_idle_sessions_end_when_the_server_ends(server: Callable[..., Server]) -
         transport.join(20)
         assert not transport.is_active()
     assert running.process.wait(20) == 0
+
+
+# --- a system that has no more to give ---
+
+
+@contextmanager
+def limited(server: Server, what: int, most: int) -> Iterator[None]:
+    """The server's process gets no more than `most` of a resource."""
+    before = resource.prlimit(server.process.pid, what)
+    resource.prlimit(server.process.pid, what, (most, before[1]))
+    yield
+    resource.prlimit(server.process.pid, what, before)
+
+
+def address_space(server: Server) -> int:
+    """Bytes."""
+    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def is_turned_away(sock: socket.socket) -> bool:
+    """Whether the server ends a new connection before it says anything."""
+    try:
+        return sock.recv(100) == b""
+    except ConnectionError:
+        return True
+
+
+def test_without_memory_for_a_thread_a_connection_is_refused_and_the_server_lives(
+    server: Callable[..., Server],
+) -> None:
+    started = server()
+    with ExitStack() as stack, limited(started, resource.RLIMIT_AS, address_space(started) + MIB):
+        for _ in range(10):  # a stack takes eight mebibytes, but those of threads that have ended are used again
+            peer = stack.enter_context(socket.create_connection((started.host, started.port), timeout=20))
+            if is_turned_away(peer):
+                break
+    records = [json.loads(line) for line in started.log().splitlines()]
+    (scarce,) = [record for record in records if record.get("event") == "scarce"]
+    assert (scarce["level"], scarce["message"]) == ("error", "connection not served")
+    assert scarce["reason"] == "can't start new thread"
+    RawSFTP(ChannelStream(connect(started))).init().stat(b"/")
+
+
+def test_without_descriptors_connections_wait_until_there_are_some_and_the_server_lives(
+    server: Callable[..., Server],
+) -> None:
+    started = server()
+    with limited(started, resource.RLIMIT_NOFILE, started.descriptors()):
+        waiting = socket.create_connection((started.host, started.port), timeout=20)
+        wait_until(lambda: '"scarce"' in started.log(), "the server says so")
+    with waiting:
+        assert waiting.recv(4) == b"SSH-"
+    RawSFTP(ChannelStream(connect(started))).init().stat(b"/")

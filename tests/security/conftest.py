@@ -44,6 +44,7 @@ def serve(root: Path, host_key: HostKey, caplog: pytest.LogCaptureFixture) -> It
                 "local_port": 0,
                 "root_directory": str(root),
                 "failure_delay": 0.0,
+                "sweep": False,  # its thread and descriptors come and go
             }
             server = SFTPServer(host_keys=[host_key], **(wanted | settings))
             server.on_ssh_user_auth_request = let_in

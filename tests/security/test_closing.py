@@ -93,3 +93,14 @@ def test_a_disconnect_of_the_client_ends_everything_quietly(
     guest.send(message(Message.DISCONNECT, u32(11), string(b"bye"), string(b"")))
     wait_for_connections(server, 0)
     assert guest.end_of_stream()
+
+
+def test_who_shares_no_algorithm_with_us_gets_our_offer_and_the_reason(peer: Peer) -> None:
+    """The client's lists come right behind its version, so that both are read before anything of ours is sent."""
+    kexinit = message(Message.KEXINIT, bytes(16), *map(string, [b"none"] * 10), b"\0", bytes(4))
+    peer.send_bytes(peer.version + b"\r\n" + peer.seal(kexinit))
+    assert peer.receive_line().startswith(b"SSH-2.0-libsshd")
+    peer.expect(Message.KEXINIT)
+    gone = peer.end()
+    assert gone.reason == 3  # KEY_EXCHANGE_FAILED
+    assert b"no algorithm in common" in gone.text

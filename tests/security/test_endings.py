@@ -20,7 +20,7 @@ from tests.support.rawsftp import CREAT, READ, WRITE, Code, RawSFTP, Type, strin
 from tests.support.sshwire import Gone, Message, message
 from tests.support.target import rekey
 
-SMALL = {"out_buffer_size": 16_384, "in_buffer_size": 65_536}
+SMALL = {"out_buffer_size": 16_384, "in_buffer_size": 65_536, "max_idle_requests": 0}  # floods until nothing moves
 FLOOD = 64 << 20
 PROMPT = 4.8
 """Seconds: two to send what is owed, one until the client has read it, and a busy machine."""

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.security.conftest import usable
+from tests.support import seccomp
+from tests.support.account import PASSWORD, USER
+from tests.support.command import DEADLINE, end
 from tests.support.hostile import Peer
-from tests.support.rawsftp import RawSFTP, string, u32
+from tests.support.rawsftp import CREAT, READ, WRITE, RawSFTP, Type, string, u32
+from tests.support.server import first_line
 from tests.support.sshwire import Message, message
 
 REQUESTS = {
@@ -109,3 +118,86 @@ def test_the_eleventh_channel_is_refused_and_a_closed_one_makes_room(guest: Peer
     channels[3].close()
     guest.pump(lambda: channels[3].closed, "CLOSE")
     usable(guest)
+
+
+# --- no program is run ---
+
+PROJECT = Path(__file__).parents[2]
+
+
+def begin(program: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """A program that dies when it starts another."""
+    head = "import os, sys\nfrom tests.support import seccomp\nseccomp.die_of_programs()\n"
+    argv = [sys.executable, "-c", head + textwrap.dedent(program), *arguments]
+    return subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+
+
+needs_filter = pytest.mark.skipif(not seccomp.SUPPORTED, reason="the filter names calls of x86-64")
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`libsshd run` as a process that cannot start another and live."""
+    root, state = tmp_path / "root", tmp_path / "state"
+    for path in (root, state):
+        path.mkdir()
+    program = f"""
+        os.environ["XDG_STATE_HOME"] = {str(state)!r}
+        from libsshd_cli.__main__ import main
+        sys.exit(main(sys.argv[1:]))
+    """
+    options: list[str | Path] = ["--port", "0", "--root", root, "--user", USER, "--password", PASSWORD]
+    process = begin(program, "run", *options)
+    yield process
+    end(process)
+
+
+@needs_filter
+@pytest.mark.parametrize(
+    "program",
+    [
+        "os.system('true')",
+        "os.fork()",
+        "os.posix_spawn('/bin/true', ['true'], {})",
+        "os.execv('/bin/true', ['true'])",
+    ],
+)
+def test_the_filter_kills_whoever_starts_a_program(program: str) -> None:
+    process = begin(program)
+    try:
+        assert process.wait(DEADLINE) == -signal.SIGSYS
+    finally:
+        end(process)
+
+
+def use_every_version(peer: Peer) -> None:
+    for version in (3, 4, 5, 6):
+        client = RawSFTP(peer.sftp()).init(version)
+        client.ask(Type.REALPATH, string(b"."))
+        client.ask(Type.STAT, string(b"/"), *([u32(0)] if version > 3 else []))
+        client.ask(Type.OPENDIR, string(b"/"))
+        for name in (b"expand-path@openssh.com", b"statvfs@openssh.com", b"check-file-name", b"limits@openssh.com"):
+            client.extend(name, string(b"/"))
+
+
+@needs_filter
+def test_no_client_makes_the_server_start_a_program(alone: subprocess.Popen[bytes]) -> None:
+    port = int(first_line(alone, DEADLINE).rpartition(b":")[2])
+    with Peer(port) as peer:
+        peer.login()
+        channel = peer.open_channel()
+        for name, data in REQUESTS.items():
+            assert not channel.ask(name.encode(), data), name
+        for kind, fields in GLOBAL_REQUESTS.items():
+            peer.send(message(Message.GLOBAL_REQUEST, string(kind), b"\1", fields))
+            peer.expect(Message.REQUEST_FAILURE)
+        client = RawSFTP(peer.sftp()).init()
+        handle = client.open(b"/;touch owned|$(true)`true`", CREAT | READ | WRITE)
+        client.write(handle, 0, b"#!/bin/sh\n")
+        client.ask(Type.CLOSE, string(handle))
+        client.ask(Type.SYMLINK, string(b"/bin/sh"), string(b"/shell"))
+        client.ask(Type.OPEN, string(b"/shell"), u32(READ), u32(0))
+    with Peer(port) as peer:
+        use_every_version(peer.login())
+    alone.send_signal(signal.SIGTERM)
+    assert alone.wait(DEADLINE) == 0

@@ -1,7 +1,7 @@
 """An SSH client that does what it is told and nothing else: no thread, no reply of its own accord.
 
-One exchange method (curve25519-sha256), one host key type (ssh-ed25519), one cipher (aes128-gcm@openssh.com),
-so that every byte on the wire is a test's decision (RFC 4253, RFC 5647, RFC 8731).
+One exchange method (curve25519-sha256), one host key type (ssh-ed25519), one cipher (aes128-gcm@openssh.com unless
+it is to send with another), so that every byte on the wire is a test's decision (RFC 4253, RFC 5647, RFC 8731).
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from tests.support.rawsftp import Cursor, string, u32
+from tests.support.sshcipher import sealing
 from tests.support.sshwire import DEADLINE, Direction, Gone, Message, Wire, message, mpint
 
 VERSION = b"SSH-2.0-hostile_1"
 SIGNED_WITH = b"ssh-ed25519"
 _STRICT = b"kex-strict-c-v00@openssh.com"
+_GCM = "aes128-gcm@openssh.com"
 _CHUNK = 32 * 1024
 _NEWS = {Message.IGNORE, Message.DEBUG, Message.EXT_INFO}
 """What a server may say at any time and no test waits for."""
@@ -29,10 +33,16 @@ _NEWS = {Message.IGNORE, Message.DEBUG, Message.EXT_INFO}
 class Peer(Wire):
     """A connection, brought by its methods as far as a test wants it."""
 
-    def __init__(self, port: int, *, strict: bool = True, receive_buffer: int | None = None) -> None:
+    compression = b"none"
+    """What it wants for its own direction."""
+
+    def __init__(
+        self, port: int, *, strict: bool = True, receive_buffer: int | None = None, source: str | None = None
+    ) -> None:
         self.version = VERSION
-        super().__init__(port, receive_buffer=receive_buffer)
+        super().__init__(port, receive_buffer=receive_buffer, source=source)
         self.strict = strict
+        self.cipher, self.mac = _GCM, "hmac-sha2-256"  # of what we send
         self.server_version = b""
         self.session_id = b""
         self.host_key = b""
@@ -41,7 +51,7 @@ class Peer(Wire):
         self._our_init = b""
         self._their_init = b""
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,7 +129,8 @@ class Peer(Wire):
 
     def send_kexinit(self) -> None:
         names = [b"curve25519-sha256" + (b"," + _STRICT if self.strict else b""), SIGNED_WITH]
-        names += [b"aes128-gcm@openssh.com"] * 2 + [b"hmac-sha2-256"] * 2 + [b"none"] * 2 + [b""] * 2
+        names += [self.cipher.encode(), _GCM.encode(), self.mac.encode(), b"hmac-sha2-256"]
+        names += [self.compression, b"none"] + [b""] * 2
         body = os.urandom(16) + b"".join(map(string, names)) + b"\0" + u32(0)
         self._our_init = message(Message.KEXINIT, body)
         self.send(self._our_init)
@@ -152,9 +163,10 @@ class Peer(Wire):
         self.send(*before_newkeys)
         self.send(message(Message.NEWKEYS))
         self.sequence = 0 if self.strict else self.sequence
-        self.set_keys(self._direction(secret + digest, b"AC"), None)
+        derive = partial(self._derive, secret + digest)
+        self.set_keys(sealing(self.cipher, self.mac, derive), None)
         self.expect(Message.NEWKEYS)
-        self.set_keys(None, self._direction(secret + digest, b"BD"))
+        self.set_keys(None, Direction(derive("D", 16), derive("B", 12)))
         return self
 
     def _check_signature(self, signature: bytes, digest: bytes) -> None:
@@ -162,9 +174,12 @@ class Peer(Wire):
         assert key.string() == proof.string() == SIGNED_WITH
         Ed25519PublicKey.from_public_bytes(key.string()).verify(proof.string(), digest)
 
-    def _direction(self, secret: bytes, letters: bytes) -> Direction:
-        iv, key = (hashlib.sha256(secret + bytes([one]) + self.session_id).digest() for one in letters)
-        return Direction(key[:16], iv)
+    def _derive(self, secret: bytes, letter: str, size: int) -> bytes:
+        """RFC 4253, section 7.2."""
+        found = hashlib.sha256(secret + letter.encode() + self.session_id).digest()
+        while len(found) < size:
+            found += hashlib.sha256(secret + found).digest()
+        return found[:size]
 
     # --- authentication ---
 

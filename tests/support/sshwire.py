@@ -1,4 +1,4 @@
-"""SSH packets over TCP, in the clear or under aes128-gcm@openssh.com, sent and received one by one."""
+"""SSH packets over TCP, in the clear or encrypted, sent and received one by one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from enum import IntEnum
+from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -75,8 +76,20 @@ def mpint(value: bytes) -> bytes:
     return string(b"\0" + value if value[:1] >= b"\x80" else value)
 
 
+class Sealing(Protocol):
+    """Turns the length field and the body (padding length, payload, padding) into what goes over the wire."""
+
+    block: int
+    aligns_length: bool
+
+    def seal(self, length: bytes, body: bytes, sequence: int) -> bytes: ...
+
+
 class Direction:
-    """One direction of aes128-gcm@openssh.com (RFC 5647, section 7.1)."""
+    """One direction of aes128-gcm@openssh.com or aes256-gcm@openssh.com (RFC 5647, section 7.1)."""
+
+    block = _BLOCK
+    aligns_length = False
 
     def __init__(self, key: bytes, iv: bytes) -> None:
         self._cipher = AESGCM(key)
@@ -87,7 +100,7 @@ class Direction:
         self._counter += 1
         return nonce
 
-    def seal(self, length: bytes, body: bytes) -> bytes:
+    def seal(self, length: bytes, body: bytes, sequence: int) -> bytes:
         return length + self._cipher.encrypt(self._nonce(), body, length)
 
     def open(self, length: bytes, body: bytes) -> bytes:
@@ -97,9 +110,11 @@ class Direction:
 class Wire:
     """Packets over TCP, in the clear until keys are set."""
 
-    def __init__(self, port: int, *, receive_buffer: int | None = None) -> None:
+    def __init__(self, port: int, *, receive_buffer: int | None = None, source: str | None = None) -> None:
         self.sock = socket.socket()
         self.sock.settimeout(DEADLINE)
+        if source is not None:
+            self.sock.bind((source, 0))
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
@@ -109,7 +124,7 @@ class Wire:
             raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._in: Direction | None = None
-        self._out: Direction | None = None
+        self._out: Sealing | None = None
         self._buffer = bytearray()
         self._waiting = b""  # sealed already: must leave before anything else
         self.sequence = 0  # of the next packet we send
@@ -124,15 +139,15 @@ class Wire:
 
     def seal(self, payload: bytes) -> bytes:
         """The bytes of a packet; every packet that is sealed must be sent, in this order."""
-        aligned = 1 + len(payload) if self._out else 5 + len(payload)
-        block = _BLOCK if self._out else 8
+        aligned = 5 + len(payload) if self._out is None or self._out.aligns_length else 1 + len(payload)
+        block = self._out.block if self._out else 8
         padding = block - aligned % block
         if padding < _PADDING_LEAST:
             padding += block
         body = bytes([padding]) + payload + bytes(padding)
         length = u32(len(body))
-        self.sequence = (self.sequence + 1) % 2**32
-        return self._out.seal(length, body) if self._out else length + body
+        sequence, self.sequence = self.sequence, (self.sequence + 1) % 2**32
+        return self._out.seal(length, body, sequence) if self._out else length + body
 
     def send_bytes(self, data: bytes) -> None:
         """Raises Gone when the server is."""
@@ -168,11 +183,14 @@ class Wire:
                 raise Gone from None
         return sent
 
+    def _recv(self) -> bytes:
+        return self.sock.recv(256 * 1024)
+
     def _fill(self, size: int, end: float) -> None:
         while len(self._buffer) < size:
             self.sock.settimeout(max(0.001, end - time.monotonic()))
             try:
-                more = self.sock.recv(256 * 1024)
+                more = self._recv()
             except TimeoutError:
                 raise
             except ConnectionError:
@@ -205,6 +223,6 @@ class Wire:
             body = self._in.open(length, body)
         return body[1 : len(body) - body[0]]
 
-    def set_keys(self, outgoing: Direction | None, incoming: Direction | None) -> None:
+    def set_keys(self, outgoing: Sealing | None, incoming: Direction | None) -> None:
         self._out = outgoing or self._out
         self._in = incoming or self._in

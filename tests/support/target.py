@@ -1,7 +1,7 @@
 """A server in a process of its own whose memory can be measured: `python -m tests.support.target SETTINGS`.
 
-SETTINGS is a JSON object. The port is the first line of stdout; each line of stdin names what is done to all
-connections, and is answered by a line.
+SETTINGS is a JSON object; what stands in its list "config" is given to config(). The port is the first line of
+stdout; each line of stdin names what is done to all connections, and is answered by a line.
 """
 
 import json
@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from libsshd import HostKey, SFTPServer
+from libsshd import HostKey, SFTPServer, SSHUserAuthRequest
 from libsshd.serve.connection import Connection
-from tests.support.account import let_in
+from tests.support.account import PASSWORD, USER, let_in
 from tests.support.command import end
 from tests.support.server import first_line
 
@@ -23,9 +23,20 @@ def rekey(connection: Connection) -> None:
     connection._native.rekey()
 
 
+def let_in_by_any_method(event: SSHUserAuthRequest) -> None:
+    """As `let_in`, and the password answers a prompt too."""
+    let_in(event)
+    if event.auth_method.startswith("keyboard-interactive"):
+        event.accept = event.user == USER and event.auth_param in ("", PASSWORD)  # "" after all answers
+
+
 def main() -> None:
-    server = SFTPServer(host_keys=[HostKey.generate()], **json.loads(sys.argv[1]))
-    server.on_ssh_user_auth_request = let_in
+    settings = json.loads(sys.argv[1])
+    config = settings.pop("config", [])
+    server = SFTPServer(host_keys=[HostKey.generate()], **settings)
+    for setting in config:
+        server.config(setting)
+    server.on_ssh_user_auth_request = let_in_by_any_method
     with server:
         print(server.local_port, flush=True)
         for line in sys.stdin:
@@ -40,9 +51,10 @@ def main() -> None:
 class Target:
     """The process; its stderr goes to a file."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
-        self.root = directory / "root"
-        self.root.mkdir()
+    def __init__(self, directory: Path, *, root: Path | None = None, **settings: Any) -> None:
+        self.root = root or directory / "root"
+        if root is None:
+            self.root.mkdir()
         settings = {"root_directory": str(self.root), "local_host": "127.0.0.1", "local_port": 0} | settings
         self._log = directory / "stderr"
         self._seen = 0
@@ -82,6 +94,12 @@ class Target:
     def peak(self) -> int:
         """The most bytes that were ever resident."""
         return self._status("VmHWM") * 1024
+
+    def threads(self) -> int:
+        return self._status("Threads")
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def alive(self) -> bool:
         return self.process.poll() is None

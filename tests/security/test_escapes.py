@@ -1,4 +1,4 @@
-"""Classes 11 to 13: no path and no link changes or shows what is outside the root, or tells it from missing.
+"""Class 11: no path and no link changes or shows what is outside the root.
 
 Every hostile path meets every operation, normalised as the server would pass it and raw, by openat2 and by the walk.
 """
@@ -9,17 +9,22 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from libsshd.constants import OpenFlags
-from libsshd.fs.base import normalise
 from libsshd.fs.rooted import RootedFileSystem
+from libsshd.wire import messages as m
 from libsshd.wire.messages import Attributes
 
+from .asking import Asker, served, traces
+from .forms import FORMS, Form, values_of
+
 SECRET = b"outside: nobody may read this" * 200  # of a size that neither a link nor an empty directory has
+ONLY_OUTSIDE, TARGET_OUTSIDE = b"a-name-found-nowhere-else", b"a-target-found-nowhere-else"
+TRACES = traces(SECRET, ONLY_OUTSIDE, TARGET_OUTSIDE)
+BATCH = 80  # requests between which the stage is put in order
 Operation = Callable[[RootedFileSystem, bytes], object]
 
 
@@ -88,6 +93,7 @@ class Stage:
             (place / "secret").write_bytes(SECRET)
             (place / "dir" / "deep").write_bytes(SECRET)
             (place / "empty").mkdir()
+            (place / ONLY_OUTSIDE.decode()).symlink_to(TARGET_OUTSIDE.decode())
         self.fds = [os.open(place, os.O_RDONLY) for place in self.outside]
         self.build()
 
@@ -160,47 +166,66 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     stage.close()
 
 
+PARTS: dict[str, list[bytes]] = {
+    "inside": [b"plain", b"deep", b"file", b"new"],
+    "outside": [b"secret", b"dir", b"outside", b"root10", b"root1"],
+    "climbing": [b"..", b"..", b".", b"", b"...", b". .", b".. ", b" ..", b"..;", b"..\t", b"..\n"],
+    "backslash": [b"..\\..", b"\\", b"\\..", b"..\\..\\outside", b"C:\\"],
+    "percent": [b"%2e%2e", b"..%2f..", b"%2f", b"%252e%252e", b"%c0%ae%c0%ae", b"%00", b"%u002e"],
+    "overlong": [b"\xc0\xae\xc0\xae", b"\xe0\x80\xae\xe0\x80\xae", b"..\xc0\xaf..", b"\xf0\x80\x80\xae"],
+    "invalid": [b"\xff", b"..\xff", b"\xed\xa0\x80", b"\xfe..", b"\x80"],
+    "alike": [
+        text.encode() for text in ("\uff0e\uff0e", "\u2024\u2024", "\u2025", "..\uff0f..", "\u2215", "\u202e..")
+    ],
+    "composed": [text.encode() for text in ("e\u0301", "\xe9", "..\u0301", "\u200b..", "\ufeff..", "\u212b")],
+    "control": [b"\n", b"\r", b"\x1b[2J", b"\x7f", b"*", b"~", b"~root", b"$HOME", b"-rf", b"|id", b"`id`"],
+    "nul": [b"\0", b"..\0", b"file\0", b"\0/.."],
+    "long": [b"n" * 255, b"n" * 256, b"\xc3\xa9" * 127, b"../" * 1364, b"./" * 2047],
+    "special": [b"proc/self/root", b"proc/self/cwd", b"dev/fd/0", b"dev/stdin", b"proc/self/fd/3", b"etc/passwd"],
+}
+"""What has fooled servers, to be put together."""
+
+
 def hostile_paths(stage: Stage) -> list[bytes]:
-    """2,000 paths: literal ones and random compositions of the parts that have fooled servers."""
+    """2,000 paths: literal ones and random compositions of links and PARTS."""
     base = os.fsencode(stage.base)
     links = [os.fsencode(name) for name in stage.links()]
+    parts = [*links, *itertools.chain(*PARTS.values())]
     literal = [
         *(b"/" + link + rest for link in links for rest in (b"", b"/", b"/secret", b"/dir/deep", b"/new", b"/..")),
+        *(b"/" + part + rest for part in parts for rest in (b"/../outside/secret", b"/")),
         *(b"../" * n + base.lstrip(b"/") + b"/outside/secret" for n in range(1, 30)),
         *(base + rest for rest in (b"/outside/secret", b"/root10/secret", b"0/secret", b"/root1/plain")),
         b"/..", b"/../outside", b"/../root10/secret", b"/plain/../../outside/secret", b"//", b"///..//outside",
         b"/plain/deep/../../../outside", b"/..\\outside", b"/\\..\\..\\outside", b"/plain\\..\\..\\outside",
-        b"\\\\host\\share",
-        b"/%2e%2e/outside", b"/\xc0\xae\xc0\xae/outside", b"/\xe2\x80\xae", b"/..\xff/outside", b"/\xff" * 50,
-        b"/..\0", b"/plain/file\0/../../../outside", b"\0", b"/plain/\0", b"/" + b"n" * 255, b"/" + b"n" * 256,
-        b"/" + b"n/" * 2046, b"/" + b"../" * 1364 + b"etc", b"/" + b"/" * 5000, b"/" + b"./" * 3000 + b"..",
-        b"/proc/self/root", b"/proc/self/cwd/..", b"/dev/stdin", b"/dev/fd/0", b"", b".", b"..", b"/.", b"/...",
-        b"~", b"~root",
-        b"-rf", b"/plain/file/", b"/plain/file/..", b"/plain/file/../../outside", b"/plain/missing/../../../outside",
+        b"\\\\host\\share", b"/\xff" * 50, b"/plain/file\0/../../../outside", b"/plain/\0",
+        b"/" + b"n/" * 2046, b"/" + b"n/" * 2047 + b"n", b"/" + b"/" * 5000, b"/" + b"./" * 3000 + b"..",
+        b"/proc/self/cwd/..", b"", b".", b"..", b"/.", b"/...",
+        b"/plain/file/", b"/plain/file/..", b"/plain/file/../../outside", b"/plain/missing/../../../outside",
     ]  # fmt: skip
-    parts = [*links, b"plain", b"deep", b"file", b"secret", b"dir", b"new", b"outside", b"root10", b"..", b"..", b".",
-             b"", b"\xff", b"..\\..", b"..;", b". .", b".. ", b"...", b"\n", b"*"]  # fmt: skip
     rng = random.Random(2)
     made = (
         rng.choice([b"/", b"", b"//"]) + b"/".join(rng.choices(parts, k=rng.randint(1, 7))) for _ in itertools.count()
     )
-    return [*literal, *itertools.islice(made, 2000 - len(literal))]
+    found = dict.fromkeys(literal)
+    while len(found) < 2000:
+        found[next(made)] = None
+    return list(found)
 
 
 @pytest.mark.parametrize("walk", [False, True], ids=["openat2", "walk"])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_no_path_leads_out(stage: Stage, operation: str, walk: bool) -> None:
+def test_no_path_leads_out_as_it_is(stage: Stage, operation: str, walk: bool) -> None:
     before = stage.snapshot()
     call = OPERATIONS[operation]
     answers: list[object] = []
     with RootedFileSystem(str(stage.root), walk=walk) as fs:
         for number, path in enumerate(hostile_paths(stage)):
-            for form in (normalise, bytes):
-                try:
-                    answers.append(call(fs, form(path)))
-                except OSError as error:
-                    assert error.errno not in (errno.EBADF, errno.EFAULT, errno.EXDEV), path
-                    assert os.fsencode(stage.base) not in str(error).encode()
+            try:
+                answers.append(call(fs, path))
+            except OSError as error:
+                assert error.errno not in (errno.EBADF, errno.EFAULT, errno.EXDEV), path
+                assert os.fsencode(stage.base) not in str(error).encode()
             if number % 250 == 249:
                 stage.build()  # removing and renaming have worn the links down
     assert stage.snapshot() == before
@@ -209,51 +234,64 @@ def test_no_path_leads_out(stage: Stage, operation: str, walk: bool) -> None:
     assert not any(answer.size == len(SECRET) for answer in answers if isinstance(answer, Attributes))
 
 
-def outcome(call: Callable[[], object]) -> object:
-    try:
-        return call()
-    except OSError as error:
-        return error.errno
+@pytest.fixture(scope="module", params=[False, True], ids=["openat2", "walk"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Asker]]:
+    """A stage and the server that shows its root."""
+    stage = Stage(tmp_path_factory.mktemp("stage"))
+    with served(stage.root, walk=request.param) as asker:
+        yield stage, asker
+    stage.close()
 
 
-EXISTING_AND_MISSING = [
-    ("outside", "nowhere"),
-    ("outside/secret", "outside/nothing"),
-    ("outside/dir", "outside/nothing"),
-    ("outside/dir/deep", "nowhere/dir/deep"),
-    ("root10/secret", "root11/secret"),
-]
+@pytest.mark.parametrize("form", FORMS.values(), ids=str)
+def test_no_path_leads_out(server: tuple[Stage, Asker], form: Form) -> None:
+    stage, asker = server
+    attack(stage, asker, form, hostile_paths(stage))
 
 
-@pytest.mark.parametrize("walk", [False, True], ids=["openat2", "walk"])
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_exists_outside_answers_like_what_does_not(stage: Stage, operation: str, walk: bool) -> None:
-    def answers(target: str) -> Iterator[object]:
-        for path in (b"/probe", b"/probe/x", normalise(os.fsencode(target))):
-            stage.clear()
-            stage.build_plain()
-            (stage.root / "probe").symlink_to(target)
-            yield comparable(operation, outcome(partial(OPERATIONS[operation], fs, path)))
-
-    with RootedFileSystem(str(stage.root), walk=walk) as fs:
-        for existing, missing in EXISTING_AND_MISSING:
-            for pattern in (
-                "{base}/{name}",
-                "../{name}",
-                "../" * 40 + "{base}/{name}",
-                "plain/deep/../../../{name}",
-            ):
-                first, second = (
-                    list(answers(pattern.format(base=stage.base, name=name))) for name in (existing, missing)
-                )
-                assert first == second, (existing, pattern)
+UPLOADS = [form for form in FORMS.values() if form.kind in (m.Open, m.CopyFile) and form.changes]
 
 
-def comparable(operation: str, answer: object) -> object:
-    """What of an answer may not depend on the world outside: all but the link's own inode, dates and text."""
-    if isinstance(answer, Attributes):
-        return (answer.file_type, answer.permissions, answer.link_count)
-    return "text" if operation in ("readlink", "realpath") and isinstance(answer, bytes) else answer
+@pytest.mark.parametrize(("walk", "mode"), [(False, "atomic"), (True, "atomic-keep")], ids=["openat2", "walk"])
+def test_no_path_of_an_upload_leads_out(stage: Stage, mode: str, walk: bool) -> None:
+    """Neither that of its temporary nor the one that it gets in the end."""
+    with served(stage.root, "--upload-mode", mode, walk=walk) as asker:
+        for form in UPLOADS:
+            attack(stage, asker, form, hostile_paths(stage)[::4])
+
+
+def attack(stage: Stage, asker: Asker, form: Form, hostile: list[bytes]) -> None:
+    """Has the request meet every path."""
+    stage.build()
+    before = stage.snapshot()
+    for paths in batches(hostile, BATCH):
+        requests = [request for path in paths for request in (form(path), *form.afterwards)]
+        for answer in asker.explore(requests, form.version):
+            assert not [trace for trace in TRACES if trace in answer], paths
+            assert form.kind is m.Readlink or not tells_the_root(stage, answer, paths), answer
+        if form.changes:
+            stage.build()  # removing and renaming have worn the links down
+    assert stage.snapshot() == before
+
+
+def tells_the_root(stage: Stage, answer: bytes, paths: list[bytes]) -> bool:
+    """Whether the reply names the place that nobody told the server of."""
+    base = os.fsencode(stage.base)
+    return base in answer and not any(base.strip(b"/") in path for path in paths)
+
+
+def batches(paths: list[bytes], size: int) -> Iterator[list[bytes]]:
+    for start in range(0, len(paths), size):
+        yield paths[start : start + size]
+
+
+def test_the_traces_are_seen_when_the_server_does_look_outside(stage: Stage) -> None:
+    with served(stage.base) as asker:
+        for kind in (m.Open, m.Stat, m.Md5Hash, m.CheckFileName):
+            (answer, *more) = asker.explore([kind(**values_of(kind, path=b"/outside/secret"))])
+            assert any(trace in each for trace in TRACES for each in (answer, *more)), kind
+        assert any(ONLY_OUTSIDE in answer for answer in asker.explore([m.Opendir(0, b"/outside")]))
+        assert TARGET_OUTSIDE in asker.ask([m.Readlink(0, b"/outside/" + ONLY_OUTSIDE)])[0]
 
 
 def test_the_stage_is_hostile(stage: Stage) -> None:

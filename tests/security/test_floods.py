@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Rounds
+from tests.security.conftest import usable
 from tests.support.command import wait_until
 from tests.support.hostile import Channel, Peer, auth_request
 from tests.support.rawsftp import CREAT, READ, WRITE, Code, RawSFTP, Type, string, u32, u64
@@ -76,14 +80,53 @@ def end_of(target: Target, peer: Peer) -> None:
 # --- messages that libssh or the connection answer ---
 
 ANSWERED = {
-    "global requests": message(Message.GLOBAL_REQUEST, string(b"keepalive@openssh.com"), b"\1"),
-    "channel keep-alives": message(Message.CHANNEL_REQUEST, u32(0), string(b"keepalive@openssh.com"), b"\1"),
+    "pings": message(192, string(bytes(1000))),
     "unknown messages": message(210),
+    "services": message(Message.SERVICE_REQUEST, string(b"ssh-userauth")),
+}
+BUDGETED = {
+    "global requests": message(Message.GLOBAL_REQUEST, string(b"keepalive@openssh.com"), b"\1"),
+    "global requests without an answer": message(Message.GLOBAL_REQUEST, string(bytes(3000)), b"\0"),
+    "channel keep-alives": message(Message.CHANNEL_REQUEST, u32(0), string(b"keepalive@openssh.com"), b"\1"),
+    "channel requests without an answer": message(Message.CHANNEL_REQUEST, u32(0), string(b"env"), b"\0"),
     "refused channels": message(
         Message.CHANNEL_OPEN, string(b"direct-tcpip"), u32(1), u32(1), u32(64), string(b"h"), u32(1)
     ),
-    "services": message(Message.SERVICE_REQUEST, string(b"ssh-userauth")),
 }
+"""What costs a client nothing, and what a client that means well does not send without end."""
+
+
+@pytest.mark.parametrize("kind", BUDGETED)
+def test_a_client_that_does_not_stop_asking_for_nothing_is_sent_away(target: Target, kind: str) -> None:
+    peer, _ = guest(target)
+    meter = Meter(target)
+    with suppress(Gone):
+        peer.flood(BUDGETED[kind], FLOOD)
+    peer.sock.setblocking(True)
+    assert peer.end_of_stream()
+    assert meter.growth() <= GROWTH
+    end_of(target, peer)
+
+
+def test_a_client_that_exchanges_keys_for_nothing_is_sent_away(target: Target) -> None:
+    with Peer(target.port) as peer:
+        RawSFTP(peer.login().sftp()).init()
+        meter = Meter(target)
+        with pytest.raises(Gone) as gone:  # noqa: PT012 -- which of them is the last depends on their speed
+            for _ in range(5000):
+                peer.exchange()
+        assert gone.value.text == b"Too many requests that move no file"
+        assert meter.growth() <= GROWTH
+    end_of(target, peer)
+
+
+def test_a_client_that_asks_now_and_then_is_not_sent_away(target: Target) -> None:
+    with Peer(target.port) as peer:
+        peer.login()
+        for _ in range(300):
+            peer.round_trip()
+            peer.open_channel().close() if len(peer.channels) < 10 else None
+        usable(peer)
 
 
 @pytest.mark.parametrize("kind", ANSWERED)
@@ -95,7 +138,7 @@ def test_a_flood_of_messages_that_want_an_answer_stops_when_nobody_reads(target:
     end_of(target, peer)
 
 
-@pytest.mark.parametrize("kind", ["unknown messages", "services"])
+@pytest.mark.parametrize("kind", ANSWERED)
 def test_a_flood_before_login_stops_when_nobody_reads(target: Target, kind: str) -> None:
     peer = Peer(target.port, receive_buffer=4096).connect().service()
     meter = Meter(target)
@@ -122,8 +165,6 @@ SILENT = {
     "answers to nothing": message(Message.REQUEST_SUCCESS, bytes(20_000)),
     "windows": message(Message.CHANNEL_WINDOW_ADJUST, u32(0), u32(0)),
     "empty data": message(Message.CHANNEL_DATA, u32(0), string(b"")),
-    "global requests without an answer": message(Message.GLOBAL_REQUEST, string(bytes(30_000)), b"\0"),
-    "channel requests without an answer": message(Message.CHANNEL_REQUEST, u32(0), string(b"env"), b"\0"),
 }
 
 
@@ -136,6 +177,40 @@ def test_a_flood_of_messages_without_an_answer_is_swallowed(target: Target, kind
     sftp.stat(b"/")
     assert meter.growth() <= GROWTH
     end_of(target, peer)
+
+
+FLOODS = ANSWERED | SILENT | BUDGETED
+
+
+@pytest.mark.rounds
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_that_goes_on_takes_no_more_memory(target: Target, rounds: Rounds, kind: str) -> None:
+    """Whoever is sent away comes back; what is answered is read, or the server would stop reading."""
+    meter = Meter(target)
+    end = time.monotonic() + rounds(0, 60)
+    while True:
+        with suppress(Gone, ConnectionError), Peer(target.port) as peer:
+            RawSFTP(peer.login().sftp()).init()
+            flood_until(end, peer, FLOODS[kind])
+        if time.monotonic() >= end:
+            break
+    assert meter.growth() <= GROWTH
+    end_of(target, peer)
+
+
+def flood_until(end: float, peer: Peer, payload: bytes) -> None:
+    """Sends a mebibyte and reads what came of it, over and over. Raises Gone when the server ends it."""
+    while True:
+        peer.flood(payload, MIB, patience=0.1)
+        read_what_came(peer)
+        if time.monotonic() >= end:
+            return
+
+
+def read_what_came(peer: Peer) -> None:
+    while select.select([peer.sock], [], [], 0)[0]:
+        if not peer.sock.recv(MIB):
+            raise Gone
 
 
 # --- requests whose replies nobody takes ---
@@ -173,14 +248,16 @@ REQUESTS = [read_requests, stat_requests, realpath_requests, write_requests, dir
             unknown_requests]  # fmt: skip
 
 
-def data_until_the_window_ends(channel: Channel, data: bytes) -> None:
-    """Sends `data` over and over, as much as the server's window allows, and does not read meanwhile."""
+def data_until_the_window_ends(channel: Channel, data: bytes) -> int:
+    """Sends `data` over and over, as much as the server's window allows, and does not read meanwhile; its bytes."""
+    before = channel.window_out
     block = data * max(1, 32_000 // len(data))
     while channel.window_out > 0:
         size = min(channel.window_out, len(block), 32_768)
         channel.window_out -= size
         if channel.peer.flood(channel.message(Message.CHANNEL_DATA, string(block[:size])), 1) is False:
-            return
+            break
+    return before - channel.window_out
 
 
 @pytest.mark.parametrize("window", [ENDLESS, 300])
@@ -195,6 +272,23 @@ def test_replies_that_nobody_takes_do_not_pile_up(
     data_until_the_window_ends(channel, request)
     wait_until_quiet(target)
     assert meter.growth() <= GROWTH
+    end_of(target, peer)
+
+
+@pytest.mark.rounds
+def test_reads_of_four_gibibytes_that_nobody_takes_do_not_pile_up(target: Target, rounds: Rounds) -> None:
+    """In the window of the server there is room to ask for nearly that much; several clients do."""
+    with ExitStack() as stack:
+        meter = Meter(target)
+        clients, asked = rounds(2, 8), 0
+        for _ in range(clients):
+            peer, sftp = guest(target, window=3000)
+            stack.callback(peer.close)
+            request = read_requests(sftp)
+            asked += data_until_the_window_ends(peer.channels[0], request) // len(request) * 255 * 1024
+        assert asked >= 4 << 30
+        wait_until_quiet(target)
+        assert meter.growth() <= clients * GROWTH
     end_of(target, peer)
 
 

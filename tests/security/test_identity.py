@@ -1,4 +1,4 @@
-"""Class 2, and what libssh drops in silence: every request to log in gets an answer, counts, and proves itself."""
+"""Class 2: who proves what, and nobody else; every request to log in gets an answer, counts, and proves itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from libsshd import SFTPServer, SSHUserAuthRequest
 from tests.security.conftest import Serve
 from tests.support.account import KEY, OTHER_KEY, let_in
 from tests.support.hostile import Peer, auth_request, key_blob, offer, password_request, signed_request
-from tests.support.rawsftp import Cursor, string, u32
+from tests.support.rawsftp import Code, Cursor, RawSFTP, Type, string, u32
 from tests.support.sshwire import Gone, Message, message
 
 NO_MORE_AUTH_METHODS = 14
@@ -349,3 +349,96 @@ def test_handlers_see_the_offered_key_before_any_proof_and_only_a_proof_logs_in(
         peer.send(message(Message.CHANNEL_OPEN, string(b"session"), u32(0), u32(1 << 20), u32(1 << 15)))
         gone = peer.end()
     assert gone.reason != 11, "the early channel ends it, not a deadline"
+
+
+# --- what belongs to a key goes with its proof ---
+
+A, B = KEY, OTHER_KEY
+
+
+def offer_both(peer: Peer) -> None:
+    for key in (A, B):
+        assert peer.attempt(offer(b"alice", b"ssh-ed25519", key_blob(key))) == Message.USERAUTH_PK_OK
+
+
+def offer_only_the_other(peer: Peer) -> None:
+    assert peer.attempt(offer(b"alice", b"ssh-ed25519", key_blob(B))) == Message.USERAUTH_PK_OK
+
+
+def prove_the_other_wrongly(peer: Peer) -> None:
+    proof = signed_request(peer.session_id, b"alice", A, blob=key_blob(B))
+    assert peer.attempt(proof) == Message.USERAUTH_FAILURE
+
+
+def fail_by_password(peer: Peer) -> None:
+    assert peer.attempt(password_request(b"alice", b"of somebody else")) == Message.USERAUTH_FAILURE
+
+
+@pytest.mark.parametrize("before", [offer_both, offer_only_the_other, prove_the_other_wrongly, fail_by_password])
+@pytest.mark.parametrize("home", ["/a", ""])
+def test_the_home_is_that_of_the_key_that_signed(
+    serve: Serve, root: Path, before: Callable[[Peer], None], home: str
+) -> None:
+    def house(event: SSHUserAuthRequest) -> None:
+        event.accept = event.auth_method == "publickey"
+        key = base64.b64decode(event.auth_param) if event.accept else b""
+        event.home_dir = home if key == key_blob(A) else "/b"
+
+    server = serve()
+    server.on_ssh_user_auth_request = house
+    with Peer(server.local_port) as peer:
+        before(peer.connect().service())
+        assert peer.attempt(signed_request(peer.session_id, b"alice", A)) == Message.USERAUTH_SUCCESS
+        assert start_of_session(peer) == (home or "/").encode()
+
+
+def start_of_session(peer: Peer) -> bytes:
+    return RawSFTP(peer.sftp()).init().ask(Type.REALPATH, string(b".")).names[0][0]
+
+
+def password_then_key(server: SFTPServer) -> None:
+    """The first factor brings home and restriction, the second says nothing of either."""
+
+    @server.on_ssh_user_auth_request
+    def factors(event: SSHUserAuthRequest) -> None:
+        if event.auth_method == "password":
+            event.partial_success, event.available_methods, event.home_dir = True, "publickey", "/a"
+            server.sftp_connections[event.connection_id].restrict_user_to_home_dir = True
+        event.accept = event.auth_method == "publickey"
+
+
+def test_restrictions_of_the_first_factor_survive_the_second(serve: Serve, root: Path) -> None:
+    (root / "a").mkdir()
+    (root / "secret").write_text("not for alice")
+    server = serve()
+    password_then_key(server)
+    with Peer(server.local_port) as peer:
+        peer.connect().service().send(password_request(b"alice", b"x"))
+        assert failure(peer.answer()) == ([b"publickey"], True)
+        assert peer.attempt(password_request(b"alice", b"x")) == Message.USERAUTH_FAILURE, "a factor counts once"
+        assert peer.attempt(signed_request(peer.session_id, b"alice", KEY)) == Message.USERAUTH_SUCCESS
+        assert start_of_session(peer) == b"/a"
+        sftp = RawSFTP(peer.sftp()).init()
+        assert sftp.ask(Type.STAT, string(b"/secret")).code == Code.PERMISSION_DENIED
+
+
+def test_one_factor_of_two_opens_nothing(serve: Serve) -> None:
+    server = serve()
+    password_then_key(server)
+    with Peer(server.local_port) as peer:
+        peer.connect().service().send(password_request(b"alice", b"x"))
+        assert failure(peer.answer()) == ([b"publickey"], True)
+        peer.send(message(Message.CHANNEL_OPEN, string(b"session"), u32(0), u32(1 << 20), u32(1 << 15)))
+        peer.end()
+
+
+@pytest.mark.parametrize("blob", [b"", GARBAGE, b"/home/alice/.ssh/authorized_keys", string(b"ssh-ed25519")])
+def test_what_is_no_key_proves_nothing_though_the_handler_accepts_it(serve: Serve, blob: bytes) -> None:
+    server = serve()
+    server.on_ssh_user_auth_request = accept_everybody_with_a_key
+    with Peer(server.local_port) as peer:
+        peer.connect().service()
+        head = auth_request(b"alice", b"publickey", b"\1", string(b"ssh-ed25519"), string(blob))
+        for signature in (KEY.sign(string(peer.session_id) + head), bytes(64)):
+            proof = head + string(string(b"ssh-ed25519") + string(signature))
+            assert peer.attempt(proof) == Message.USERAUTH_FAILURE
