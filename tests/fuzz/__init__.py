@@ -1,0 +1,1 @@
+"""Fuzzing of the C core: the harnesses are C, what builds and runs them is Python."""
