@@ -14,6 +14,8 @@ from .report import report
 from .result import Result
 from .row import TITLES
 from .run import Plan, Run, say
+from .scale import Scale
+from .scale import measure as measure_scale
 from .server import LAUNCHERS
 from .workspace import BenchError, Workspace
 
@@ -41,6 +43,13 @@ def server_names(text: str) -> tuple[str, ...]:
     return names(text, tuple(LAUNCHERS))
 
 
+def natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("at least 0")
+    return number
+
+
 def positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -51,6 +60,7 @@ def positive(text: str) -> int:
 def parser() -> argparse.ArgumentParser:
     new = argparse.ArgumentParser("./dev bench", description="libsshd beside OpenSSH, asyncssh and paramiko")
     rows, servers = tuple(TITLES), tuple(LAUNCHERS)
+    new.add_argument("--scale", action="store_true", help="many sessions at once, many in a row: see --scale --help")
     new.add_argument("--only", type=row_names, default=rows, metavar="ROW,...", help=", ".join(rows))
     new.add_argument("--servers", type=server_names, default=servers, metavar="NAME,...", help=", ".join(servers))
     counts = {
@@ -76,9 +86,29 @@ def parser() -> argparse.ArgumentParser:
     return new
 
 
+def scale_parser() -> argparse.ArgumentParser:
+    new = argparse.ArgumentParser("./dev bench --scale", description="What libsshd holds, and what it leaves behind")
+    new.add_argument("--scale", action="store_true", required=True, help=argparse.SUPPRESS)
+    counts = {
+        "sessions": (10_000, "sessions held at once, with a STAT a minute; 0: none"),
+        "minutes": (3, "minutes they are held"),
+        "cycles": (100_000, "logins with a STAT, one after the other; 0: none"),
+    }
+    for name, (default, text) in counts.items():
+        new.add_argument(f"--{name}", type=natural, default=default, metavar="N", help=f"{text} ({default})")
+    new.add_argument("--directory", type=Path, default=TMPFS, help="a tmpfs (/dev/shm)")
+    return new
+
+
+def run_scale(arguments: list[str]) -> int:
+    options = scale_parser().parse_args(arguments)
+    with Workspace(options.directory) as place:
+        return 0 if measure_scale(Scale(options.sessions, options.minutes, options.cycles), place) else 1
+
+
 def plan_of(options: argparse.Namespace) -> Plan:
     chosen = dict(vars(options))
-    for name in ("json", "load", "plot", "baseline"):
+    for name in ("json", "load", "plot", "baseline", "scale"):
         chosen.pop(name)
     chosen["rows"] = chosen.pop("only")
     return Plan(**chosen)
@@ -105,22 +135,26 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main(arguments: list[str]) -> int:
+def run_comparison(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
+    earlier = Result.load(options.baseline) if options.baseline else None
+    result = Result.load(options.load) if options.load else measure(plan_of(options), options.json)
+    print(report(result, earlier))
+    if options.plot:
+        options.plot.write_text(draw(result))
+    return 1 if result.failures else 0
+
+
+def main(arguments: list[str]) -> int:
     for number in INTERRUPTS:
         signal.signal(number, interrupt)
     try:
-        earlier = Result.load(options.baseline) if options.baseline else None
-        result = Result.load(options.load) if options.load else measure(plan_of(options), options.json)
-        print(report(result, earlier))
-        if options.plot:
-            options.plot.write_text(draw(result))
+        return (run_scale if "--scale" in arguments else run_comparison)(arguments)
     except BenchError as error:
         say(f"bench: {error}")
         return 2
     except KeyboardInterrupt:
         return 130
-    return 1 if result.failures else 0
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def find_libsshd() -> list[str]:
     return [found]
 
 
-def launch_libsshd(place: Workspace) -> Launch:
+def launch_libsshd(place: Workspace, connections: int = CONNECTIONS) -> Launch:
     options = {
         "--root": str(place.root),
         "--host": "127.0.0.1",
@@ -90,7 +90,7 @@ def launch_libsshd(place: Workspace) -> Launch:
         "--password": os.urandom(12).hex(),
         "--authorized-keys": str(place.authorized_keys),
         "--host-key": str(place.host_key),
-        "--max-connections": str(CONNECTIONS),
+        "--max-connections": str(connections),
         "--max-startups": str(STARTUPS),
         "--log-level": "warning",
     }
@@ -173,9 +173,16 @@ WATCHED: dict[str, Callable[[Workspace], Launch]] = {"libsshd": launch_watched}
 class Server:
     """A running server. Entering waits until it accepts clients; leaving ends every process it has made."""
 
-    def __init__(self, name: str, place: Workspace, *, watched: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        place: Workspace,
+        *,
+        watched: bool = False,
+        launch: Callable[[Workspace], Launch] | None = None,
+    ) -> None:
         self.name = name
-        self._launch = (WATCHED if watched else {}).get(name, LAUNCHERS[name])
+        self._launch = launch or (WATCHED if watched else {}).get(name, LAUNCHERS[name])
         self._place = place
         self._log = place.path / f"{name}.log"
 
@@ -213,9 +220,19 @@ class Server:
         """PSS of all its processes in KiB."""
         return tree_pss_kib(self._warden.pid)
 
+    @property
+    def pid(self) -> int:
+        """Its first process, below the warden."""
+        return descendants(self._warden.pid)[0]
+
     def last_words(self) -> str:
         """The end of its log, for a failure's message."""
         return self._log.read_text(errors="replace")[-400:].strip()
+
+    def warnings(self) -> list[str]:
+        """The lines of its log that are more than news."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [line for line in lines if line.split()[1:2] in (["warning"], ["error"])]
 
     def _stop(self) -> None:
         self._warden.terminate()
@@ -240,9 +257,9 @@ class Server:
             time.sleep(0.01)
         raise UnavailableError(f"{self.name} does not listen; its log ends: {self.last_words()}")
 
-    def await_quiet(self) -> None:
+    def await_quiet(self, patience: float = QUIET_DEADLINE) -> None:
         """Wait until the processes of past connections are gone and no CPU time is spent any more."""
-        deadline = time.monotonic() + QUIET_DEADLINE
+        deadline = time.monotonic() + patience
         before = -1.0
         while time.monotonic() < deadline:
             now = tree_cpu(self._warden.pid)
@@ -250,7 +267,7 @@ class Server:
                 return
             before = now
             time.sleep(QUIET_WINDOW)
-        raise BenchError(f"{self.name} is still busy {QUIET_DEADLINE:.0f} s after its last client has left")
+        raise BenchError(f"{self.name} is still busy {patience:.0f} s after its last client has left")
 
 
 def listens(port: int) -> bool:
