@@ -7,9 +7,13 @@ ADDED = "added"
 TOPICS = {
     "Files": "root_directory read_only allow_links",
     "Where it listens": "local_host local_port use_ipv6 bind_exclusively connection_backlog",
-    "Who may connect": "allowed_clients blocked_clients max_connections max_startups ssh_version_pattern",
+    "Who may connect": "allowed_clients blocked_clients max_connections ssh_version_pattern",
+    "Floods and guesses": "max_startups max_startups_begin max_startups_rate max_startups_per_source "
+    "source_bits_ipv4 source_bits_ipv6 exempt_clients penalty_crash penalty_auth_failed penalty_no_auth "
+    "penalty_grace_exceeded penalty_least penalty_most penalty_sources max_bytes_before_version "
+    "max_packet_before_login max_bytes_before_login max_bytes_in_flight max_handles",
     "TCP": "tcp_no_delay in_buffer_size out_buffer_size keep_alive_time keep_alive_interval keep_alive_retry_count",
-    "Time": "default_timeout default_connection_timeout login_timeout ssh_keep_alive_interval "
+    "Time": "default_timeout default_connection_timeout login_timeout idle_timeout ssh_keep_alive_interval "
     "ssh_keep_alive_count_max max_read_time",
     "Handlers": "process_idle_events select_wait_millis",
     "Logging in": "default_auth_methods keyboard_interactive_message max_auth_attempts failure_delay "
@@ -18,7 +22,7 @@ TOPICS = {
     "ssh_mac_algorithms ssh_compression_algorithms use_strict_key_exchange key_renegotiation_threshold "
     "server_ssh_version_string",
     "SFTP": "protocol_version server_eol code_page unix_style_date_format max_handles_per_channel "
-    "max_handles_per_connection deny_requests allow_requests",
+    "max_handles_per_connection max_idle_requests deny_requests allow_requests upload_mode sweep",
     "Log": "log_level mask_sensitive",
     "Only for other systems": "use_fips_compliant_api use_internal_security_api use_iocp use_windows_messages",
 }
