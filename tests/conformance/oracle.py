@@ -77,6 +77,7 @@ class Question:
     offset: int = 0
     length: int = -1  # of READ
     idle: bool = False  # attributes are to be set, but there are none
+    moved: bool = False  # the directory is no longer where it was opened
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,13 @@ DIFFERENCES = (
     Difference("rename", (MISSING, FAILURE), (FAILURE, BAD, MISSING), "of two mistakes, one is seen first"),
     Difference(
         "hardlink@openssh.com", (MISSING, FAILURE), (FAILURE, BAD, MISSING), "of two mistakes, one is seen first"
+    ),
+    Difference(
+        "readdir",
+        (("names",),),
+        (("names",),),
+        "OpenSSH looks for the entries where the directory was opened",
+        lambda q: q.moved,
     ),
     Difference("fsetstat", (DENIED,), (BAD,), "what was opened for reading may not be cut"),
     Difference("copy-data", (EOF,), (OK,), "a file shorter than the length asked for"),
