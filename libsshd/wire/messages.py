@@ -27,7 +27,7 @@ def _shown(self: Any) -> str:
 
 
 @dataclass_transform()
-def _message(cls: type[_T]) -> type[_T]:
+def message(cls: type[_T]) -> type[_T]:
     """A dataclass with slots that is made in a third of the time: with fifty of them, a start would feel it."""
     cls.__doc__ = cls.__doc__ or cls.__name__  # or its signature would be looked up, which takes long
     made: Any = dataclass(slots=True, eq=False, repr=False)(cls)
@@ -35,7 +35,7 @@ def _message(cls: type[_T]) -> type[_T]:
     return made  # type: ignore[no-any-return]
 
 
-@_message
+@message
 class Attributes:
     """File attributes; None means not given: "unknown" in a reply, "leave alone" in a request.
 
@@ -91,7 +91,7 @@ class DirectoryEntry(Protocol):
     def basic(self) -> Basic | None: ...
 
 
-@_message
+@message
 class Entry:
     """A DirectoryEntry whose attributes are at hand."""
 
@@ -101,7 +101,7 @@ class Entry:
     basic: Basic | None = None
 
 
-@_message
+@message
 class Open:
     """`flags` are OpenFlags bits in every version, whatever form the version gives them on the wire.
 
@@ -117,13 +117,13 @@ class Open:
     modes: int = 0
 
 
-@_message
+@message
 class Close:
     request_id: int
     handle: bytes
 
 
-@_message
+@message
 class Read:
     request_id: int
     handle: bytes
@@ -131,7 +131,7 @@ class Read:
     length: int
 
 
-@_message
+@message
 class Write:
     request_id: int
     handle: bytes
@@ -139,7 +139,7 @@ class Write:
     data: bytes
 
 
-@_message
+@message
 class Lstat:
     """`flags`: the attributes wanted (versions 4 and later), 0 for all."""
 
@@ -148,7 +148,7 @@ class Lstat:
     flags: int = 0
 
 
-@_message
+@message
 class Stat:
     """`flags`: the attributes wanted (versions 4 and later), 0 for all."""
 
@@ -157,7 +157,7 @@ class Stat:
     flags: int = 0
 
 
-@_message
+@message
 class Fstat:
     """`flags`: the attributes wanted (versions 4 and later), 0 for all."""
 
@@ -166,52 +166,52 @@ class Fstat:
     flags: int = 0
 
 
-@_message
+@message
 class Setstat:
     request_id: int
     path: bytes
     attributes: Attributes
 
 
-@_message
+@message
 class Fsetstat:
     request_id: int
     handle: bytes
     attributes: Attributes
 
 
-@_message
+@message
 class Opendir:
     request_id: int
     path: bytes
 
 
-@_message
+@message
 class Readdir:
     request_id: int
     handle: bytes
 
 
-@_message
+@message
 class Remove:
     request_id: int
     path: bytes
 
 
-@_message
+@message
 class Mkdir:
     request_id: int
     path: bytes
     attributes: Attributes
 
 
-@_message
+@message
 class Rmdir:
     request_id: int
     path: bytes
 
 
-@_message
+@message
 class Realpath:
     """`control` and `compose` (paths to append in turn) come with version 6."""
 
@@ -221,7 +221,7 @@ class Realpath:
     compose: tuple[bytes, ...] = ()
 
 
-@_message
+@message
 class Rename:
     """`flags` are RenameFlags bits."""
 
@@ -231,14 +231,14 @@ class Rename:
     flags: int = 0
 
 
-@_message
+@message
 class PosixRename(Rename):
     """posix-rename@openssh.com: rename(2) and nothing more."""
 
     flags: int = POSIX_RENAME
 
 
-@_message
+@message
 class Readlink:
     request_id: int
     path: bytes
@@ -252,7 +252,7 @@ class SymlinkOrder(Enum):
     SURE = "LINK of version 6: all agree"
 
 
-@_message
+@message
 class Symlink:
     """`target_path` is stored as it is; `link_path` is the link to create."""
 
@@ -262,7 +262,7 @@ class Symlink:
     order: SymlinkOrder = SymlinkOrder.OPENSSH
 
 
-@_message
+@message
 class Block:
     """A lock on `length` bytes from `offset` on, 0 for those up to the end; `mask` are OpenModes.BLOCK_... bits."""
 
@@ -273,7 +273,7 @@ class Block:
     mask: int
 
 
-@_message
+@message
 class Unblock:
     """Takes back the Block of exactly this range."""
 
@@ -283,7 +283,7 @@ class Unblock:
     length: int
 
 
-@_message
+@message
 class Extended:
     """An extension request nobody has decoded; `data` is what follows the name."""
 
@@ -292,44 +292,44 @@ class Extended:
     data: bytes
 
 
-@_message
+@message
 class Statvfs:
     request_id: int
     path: bytes
 
 
-@_message
+@message
 class Fstatvfs:
     request_id: int
     handle: bytes
 
 
-@_message
+@message
 class Hardlink:
     request_id: int
     old_path: bytes
     new_path: bytes
 
 
-@_message
+@message
 class Fsync:
     request_id: int
     handle: bytes
 
 
-@_message
+@message
 class Lsetstat:
     request_id: int
     path: bytes
     attributes: Attributes
 
 
-@_message
+@message
 class Limits:
     request_id: int
 
 
-@_message
+@message
 class ExpandPath:
     """expand-path@openssh.com: REALPATH that knows "~" and "~user"."""
 
@@ -337,7 +337,7 @@ class ExpandPath:
     path: bytes
 
 
-@_message
+@message
 class HomeDirectory:
     """home-directory: of the user named, b"" for the one who asks."""
 
@@ -345,7 +345,7 @@ class HomeDirectory:
     user: bytes
 
 
-@_message
+@message
 class UsersGroupsById:
     """users-groups-by-id@openssh.com: names of numbers."""
 
@@ -354,7 +354,7 @@ class UsersGroupsById:
     gids: tuple[int, ...]
 
 
-@_message
+@message
 class CopyData:
     """copy-data: `length` 0 is up to the end of the file."""
 
@@ -366,7 +366,7 @@ class CopyData:
     write_offset: int
 
 
-@_message
+@message
 class CopyFile:
     request_id: int
     old_path: bytes
@@ -374,7 +374,7 @@ class CopyFile:
     overwrite: bool
 
 
-@_message
+@message
 class CheckFileName:
     """check-file-name. `algorithms` in the client's order of preference; `length` 0 is up to the end of the file;
     one hash for each `block_size` bytes, 0 for a single one.
@@ -388,7 +388,7 @@ class CheckFileName:
     block_size: int
 
 
-@_message
+@message
 class CheckFileHandle:
     """check-file-handle; fields as in CheckFileName."""
 
@@ -400,12 +400,12 @@ class CheckFileHandle:
     block_size: int
 
 
-@_message
+@message
 class CheckFile(CheckFileHandle):
     """check-file, as older drafts call check-file-handle."""
 
 
-@_message
+@message
 class Md5Hash:
     """md5-hash: `quick_check` is the MD5 of the first 2,048 bytes of the range, which must match, or b""."""
 
@@ -416,7 +416,7 @@ class Md5Hash:
     quick_check: bytes
 
 
-@_message
+@message
 class Md5HashHandle:
     """md5-hash-handle; fields as in Md5Hash."""
 
@@ -427,23 +427,23 @@ class Md5HashHandle:
     quick_check: bytes
 
 
-@_message
+@message
 class SpaceAvailable:
     request_id: int
     path: bytes
 
 
-@_message
+@message
 class GetTempFolder:
     request_id: int
 
 
-@_message
+@message
 class MakeTempFolder:
     request_id: int
 
 
-@_message
+@message
 class Ranges:
     """ranges@asyncssh.com: where a sparse file has data, from `offset` on for `length` bytes."""
 
@@ -453,7 +453,7 @@ class Ranges:
     length: int
 
 
-@_message
+@message
 class TextSeek:
     """text-seek: the next READ or WRITE of a text file is at the beginning of `line`, counted from 0."""
 
@@ -462,7 +462,7 @@ class TextSeek:
     line: int
 
 
-@_message
+@message
 class VendorId:
     """vendor-id: what the client says of itself."""
 
@@ -473,7 +473,7 @@ class VendorId:
     build: int
 
 
-@_message
+@message
 class VersionSelect:
     """version-select: another of the versions that the server listed."""
 
@@ -481,7 +481,7 @@ class VersionSelect:
     version: bytes
 
 
-@_message
+@message
 class FilenameTranslationControl:
     """filename-translation-control: names in UTF-8, or in the bytes they have on the disk."""
 

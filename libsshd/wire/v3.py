@@ -86,6 +86,8 @@ class V3:
     """C may answer OPEN and CLOSE by itself: they have version 3's layout, and names are those of the file system."""
     language: ClassVar[str] = ""
     """Language tag of this server's own messages; version 3 has OpenSSH's."""
+    long_names: ClassVar[bool] = True
+    """Each name in a NAME comes with a line of `ls -l`."""
     names_principals: ClassVar[bool] = False
     """Owner and group are names, as from version 4 on, and not numbers."""
     sets_initial_attributes: ClassVar[bool] = False

@@ -64,6 +64,7 @@ class V4(V3):
     )  # fmt: skip
     native_open: ClassVar[bool] = False
     language: ClassVar[str] = "en"
+    long_names: ClassVar[bool] = False
     names_principals: ClassVar[bool] = True
     sets_initial_attributes: ClassVar[bool] = True
     layout: ClassVar[Layout] = Layout(V4_FIELDS, FileType.UNKNOWN)
