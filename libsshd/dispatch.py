@@ -93,6 +93,8 @@ class Dispatcher:
     def __init__(self, hooks: EventHooks, is_polled: Callable[[], bool]) -> None:
         self._hooks = hooks
         self._is_polled = is_polled
+        self.failed: Callable[[BaseException], object] = lambda _: None
+        """Told of every exception that nobody expected, of handlers and of the server itself."""
         self.begin()
 
     def begin(self) -> None:
@@ -327,6 +329,7 @@ class Dispatcher:
 
     def _failed(self, event: Event, error: BaseException) -> None:
         """Logged with its traceback, and told as an Error event unless that is what failed."""
+        self.failed(error)
         name, text = type(event).__name__, type(error).__name__
         if isinstance(event, SSHUserAuthRequest):  # what it says may be a password
             _LOGGER.error("a handler of %s failed: %s\n%s", name, text, "".join(format_tb(error.__traceback__)))

@@ -23,6 +23,7 @@ from libsshd.connections import ItemArray, SFTPConnection, SFTPConnections
 from libsshd.dispatch import Dispatcher
 from libsshd.errors import ErrorCode, SFTPServerError, code_for_errno
 from libsshd.events import Error, EventHooks
+from libsshd.fs.base import ServedFileSystem
 from libsshd.fs.rooted import RootedFileSystem
 from libsshd.hostkeys import HostKey
 from libsshd.naming import pythonic
@@ -30,6 +31,7 @@ from libsshd.prompts import KeyboardInteractivePrompt, KeyboardInteractivePrompt
 from libsshd.serve import sockets
 from libsshd.serve.connection import Connection
 from libsshd.serve.hub import FAREWELL, Hub, Offer, join
+from libsshd.serve.interception import Interceptor
 from libsshd.serve.listener import Listener
 from libsshd.serve.policy import policy_of
 from libsshd.serve.sweeper import Sweeper
@@ -47,6 +49,8 @@ from libsshd.wire.codepage import Translation, codec_name
 
 _PREFIX = "SSH-2.0-"
 _UTF_8 = 65001
+_MEMBERS = ("host_keys", "file_system")
+"""Members that are no settings and that connections begin with."""
 _PATIENCE = 0.1
 """Seconds after which serve_forever() looks whether it is over."""
 _EXIT_TIMEOUT = 5.0
@@ -67,7 +71,8 @@ class SFTPServer(EventHooks, Settings):
     Every setting of `libsshd.settings.Settings` is a keyword here and an attribute. Handlers are attached through the
     `on_...` members. Every documented member has its name in PEP 8 form; the documented spelling means the same.
 
-    `host_keys` are keys offered beside those of `ssh_cert` and `alt_ssh_certs`.
+    `host_keys` are keys offered beside those of `ssh_cert` and `alt_ssh_certs`. A `file_system`, such as a tree in
+    memory, is served in place of a directory.
 
     Raises:
         TypeError: a keyword that is no setting.
@@ -75,6 +80,8 @@ class SFTPServer(EventHooks, Settings):
     """
 
     host_keys: list[HostKey] = field(default_factory=list)
+    file_system: ServedFileSystem | None = None
+    """What is served in place of a directory; RootDirectory is empty then."""
 
     _clients: ClassVar[Mapping[str, ClientList]] = {}  # replaced, never changed
 
@@ -120,10 +127,10 @@ class SFTPServer(EventHooks, Settings):
             name = self._member(pythonic(name))
             setting = SETTINGS.get(name)
             if setting is None:
-                if name[0] != "_" and not hasattr(type(self), name) and name != "host_keys":
+                if name[0] != "_" and not hasattr(type(self), name) and name not in _MEMBERS:
                     raise AttributeError(f"SFTPServer has no member {name!r}")
                 object.__setattr__(self, name, value)
-                if name == "host_keys":
+                if name in _MEMBERS:
                     self._outdated()
                 return
             if setting.locked is not None and self.listening:
@@ -295,7 +302,7 @@ class SFTPServer(EventHooks, Settings):
             self._sweep(self._current_offer())
 
     def _sweep(self, offer: Offer) -> None:
-        if offer.fs is not None and offer.settings.sweep and not offer.settings.read_only:
+        if isinstance(offer.fs, RootedFileSystem) and offer.settings.sweep and not offer.settings.read_only:
             sweeper = Sweeper(offer.fs)
             with suppress(RuntimeError):  # no thread left: clients need them more
                 sweeper.start()
@@ -399,6 +406,11 @@ class SFTPServer(EventHooks, Settings):
             code = code_for_errno(getattr(error, "errno", None) or ENOBUFS)
             raise SFTPServerError(code, f"The socket cannot be served: {error}.") from None
 
+    def intercept(self, interceptor: Interceptor | None) -> None:
+        """Has `interceptor` stand between the server and the clients that come from now on; None for nobody."""
+        self._hub.interceptor = interceptor
+        self._dispatcher.failed = (lambda _: None) if interceptor is None else interceptor.failed
+
     def do_events(self) -> None:
         """Runs the handlers of everything pending (ProcessIdleEvents=False); waits SelectWaitMillis if nothing is."""
         self._dispatcher.do_events(self.select_wait_millis / 1000)
@@ -406,6 +418,14 @@ class SFTPServer(EventHooks, Settings):
     def disconnect(self, connection_id: int) -> None:
         """Ends one connection, without waiting for its end. Raises SFTPServerError (126)."""
         self._hub.find(connection_id).disconnect()
+
+    def drop_connections(self) -> None:
+        """Ends every connection at once and without a word to the client; returns when they have ended."""
+        leaving = self._hub.connections
+        for connection in leaving:
+            connection.evict()
+        if not self._hub.serves_caller:
+            join(leaving, _EXIT_TIMEOUT)
 
     def exchange_keys(self, connection_id: int) -> None:
         """Has a connection exchange keys anew; SSHStatus tells how it goes. Raises SFTPServerError (126)."""
@@ -517,7 +537,7 @@ class SFTPServer(EventHooks, Settings):
             prompts=self._prompts.values,
             algorithms=algorithms,
             bind=self._bind(algorithms),
-            fs=_root(settings) if settings.root_directory else None,
+            fs=self._served(settings),
             allowed=self._client_list(settings.allowed_clients),
             blocked=self._client_list(settings.blocked_clients),
             versions=_patterns(settings.ssh_version_pattern),
@@ -526,6 +546,11 @@ class SFTPServer(EventHooks, Settings):
             policy=policy_of(settings),
             limits=_limits(settings, self._client_list(settings.exempt_clients)),
         )
+
+    def _served(self, settings: Settings) -> ServedFileSystem | None:
+        if settings.root_directory and self.file_system is not None:
+            raise SFTPServerError(ErrorCode.INVALID_ARGUMENT, "There is a file_system and a RootDirectory: take one.")
+        return _root(settings) if settings.root_directory else self.file_system
 
     def _client_list(self, text: str) -> ClientList:
         """Kept as long as the text is the same, for it remembers names. Raises SFTPServerError (10022)."""

@@ -3,12 +3,9 @@
 import os
 from collections.abc import Sequence
 from errno import EACCES, EINVAL
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from libsshd.wire.messages import Attributes, DirectoryEntry
-
-if TYPE_CHECKING:
-    from libsshd.fs.upload import Upload
 
 
 class Directory(Protocol):
@@ -32,6 +29,36 @@ class NativeFiles(NamedTuple):
     flags: Sequence[int]
 
 
+class Content(Protocol):
+    """What stands between a descriptor and the bytes of its file, where a file system can do more than the kernel."""
+
+    def read(self, length: int, offset: int) -> bytes:
+        """What the file has there; b"" at its end. Raises OSError."""
+
+    def write(self, data: memoryview, offset: int) -> int:
+        """How many bytes were written, at least one of them. Raises OSError."""
+
+
+class Draft(Protocol):
+    """A file that has its name, or the new content, when it is published; its descriptor stays the caller's."""
+
+    fd: int
+    resumable: bool
+    """Whether it could be continued if it were left."""
+    spared: bool
+    """Whether it is to be left when it is withdrawn."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was published or withdrawn."""
+
+    def publish(self) -> None:
+        """Gives it its name. Raises OSError: then it is still to be withdrawn, unless it is over."""
+
+    def withdraw(self) -> None:
+        """Removes it, if it is not over and not to be spared."""
+
+
 class FileSystem(Protocol):
     """All paths are virtual: absolute bytes as `normalise` returns them. Every failure is an OSError with its errno.
 
@@ -52,17 +79,20 @@ class FileSystem(Protocol):
 
     def upload(
         self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False, resumable: bool = False
-    ) -> "Upload | None":
+    ) -> Draft | None:
         """As create, for an OPEN with WRITE that would make or empty a file: that has its name, or the new content,
         when it is published. None for an OPEN that is none such, and is to be made as usual.
 
         resumable: an upload that is given up may be left, and is continued by the name it has then.
         """
 
-    def copy(self, path: bytes, permissions: int, *, exclusive: bool, durable: bool) -> "Upload":
+    def copy(self, path: bytes, permissions: int, *, exclusive: bool, durable: bool) -> Draft:
         """A file to be written that has its name when it is published; a link of that name is replaced. Those are
         its rights. exclusive: nothing else is replaced. durable: it survives a loss of power then.
         """
+
+    def content(self, fd: int) -> Content | None:
+        """What READ and WRITE of an open file go through; None for what its descriptor does by itself."""
 
     def opendir(self, path: bytes, *, clock: bool = True) -> Directory:
         """Fails here, not at the first read, if there is no such directory.
@@ -129,6 +159,19 @@ class FileSystem(Protocol):
 
     def fstatvfs(self, fd: int) -> os.statvfs_result:
         """Space and limits where an open file or directory lies."""
+
+
+class ServedFileSystem(FileSystem, Protocol):
+    """One that a server can give to its users in parts."""
+
+    def beneath(self, path: bytes) -> "ServedFileSystem":
+        """The directory `path` as a root of its own (documented: UserRootDirectory). Raises OSError."""
+
+    def restricted_to(self, home: bytes) -> FileSystem:
+        """The same paths, but only those from `home` on (documented: RestrictUserToHomeDir). Raises OSError."""
+
+    def close(self) -> None:
+        """Lets go of it; what is open stays so."""
 
 
 def normalise(path: bytes, start: bytes = b"/") -> bytes:

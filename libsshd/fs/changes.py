@@ -34,7 +34,7 @@ def change_of(a: Attributes) -> native.Change:
 
     Raises UnsettableError for what cannot be set, for unknown owners, and for an allocation below the size.
     """
-    _check(a)
+    check_settable(a)
     if a.size is not None and a.allocation_size is not None and a.allocation_size < a.size:
         raise UnsettableError(Status.INVALID_PARAMETER, "The allocation size is below the size")
     return _change(a, a.size, a.permissions)
@@ -47,12 +47,12 @@ def sets_more(a: Attributes) -> bool:
 
 def initial_change(a: Attributes) -> native.Change:
     """What an object gets that OPEN or MKDIR has just made with its mode. Raises UnsettableError."""
-    _check(a)
+    check_settable(a)
     return _change(a, None, None)
 
 
 def _change(a: Attributes, size: int | None, permissions: int | None) -> native.Change:
-    uid, gid = _ids(a)
+    uid, gid = ids_of(a)
     return native.Change(
         size=size,
         allocation=a.allocation_size,
@@ -64,7 +64,7 @@ def _change(a: Attributes, size: int | None, permissions: int | None) -> native.
     )
 
 
-def _check(a: Attributes) -> None:
+def check_settable(a: Attributes) -> None:
     for name, (status, text) in _REFUSED.items():
         if getattr(a, name) is not None:
             raise UnsettableError(status, text)
@@ -73,7 +73,7 @@ def _check(a: Attributes) -> None:
         raise UnsettableError(Status.OP_UNSUPPORTED, "Attribute bits cannot be set")
 
 
-def _ids(a: Attributes) -> tuple[int | None, int | None]:
+def ids_of(a: Attributes) -> tuple[int | None, int | None]:
     """Numbers of owner and group, None for what stays as it is. Raises UnsettableError with names that nobody has."""
     uid = a.uid if a.owner is None else _id(a.owner, lambda name: getpwnam(name).pw_uid)
     gid = a.gid if a.group is None else _id(a.group, lambda name: getgrnam(name).gr_gid)

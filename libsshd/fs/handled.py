@@ -50,6 +50,9 @@ class HandledFileSystem:
     def copy(self, path: bytes, permissions: int, *, exclusive: bool, durable: bool) -> NoReturn:
         _unsupported()
 
+    def content(self, fd: int) -> None:
+        """There are no descriptors."""
+
     def opendir(self, path: bytes, *, clock: bool = True) -> HandledDirectory:
         return HandledDirectory()
 

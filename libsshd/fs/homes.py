@@ -2,16 +2,17 @@
 
 import os
 
-from libsshd.fs.base import normalise
-from libsshd.fs.rooted import RootedFileSystem
+from libsshd.fs.base import ServedFileSystem, normalise
 
 
-def user_root(root: RootedFileSystem, root_directory: str, path: str) -> RootedFileSystem:
-    """`path` below `root`: an absolute path of this machine that lies in `root_directory`, else relative to that.
+def user_root(root: ServedFileSystem, root_directory: str, path: str) -> ServedFileSystem:
+    """`path` below `root`: an absolute path of this machine that lies in `root_directory`, else relative to that, as
+    where no directory of this machine is served.
 
     Raises OSError when there is no such directory inside the root.
     """
-    return root.beneath(normalise(os.fsencode(_inside(os.path.abspath(root_directory), path))))
+    inside = _inside(os.path.abspath(root_directory), path) if root_directory else path
+    return root.beneath(normalise(os.fsencode(inside)))
 
 
 def _inside(root_directory: str, path: str) -> str:

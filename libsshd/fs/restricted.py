@@ -2,14 +2,9 @@
 
 import os
 from errno import EACCES
-from typing import TYPE_CHECKING
 
-from libsshd.fs.base import Directory, below, normalise
-from libsshd.fs.upload import Upload
+from libsshd.fs.base import Content, Directory, Draft, ServedFileSystem, below, normalise
 from libsshd.wire.messages import Attributes
-
-if TYPE_CHECKING:
-    from libsshd.fs.rooted import RootedFileSystem
 
 
 class RestrictedFileSystem:
@@ -20,7 +15,7 @@ class RestrictedFileSystem:
     neither removed nor renamed. `inside` is rooted at the home and belongs to this object from now on.
     """
 
-    def __init__(self, inside: "RootedFileSystem", home: bytes) -> None:
+    def __init__(self, inside: ServedFileSystem, home: bytes) -> None:
         self._inside = inside
         self._home = home
 
@@ -48,11 +43,14 @@ class RestrictedFileSystem:
 
     def upload(
         self, path: bytes, flags: int, initial: Attributes, *, nofollow: bool = False, resumable: bool = False
-    ) -> Upload | None:
+    ) -> Draft | None:
         return self._inside.upload(self._below(path), flags, initial, nofollow=nofollow, resumable=resumable)
 
-    def copy(self, path: bytes, permissions: int, *, exclusive: bool, durable: bool) -> Upload:
+    def copy(self, path: bytes, permissions: int, *, exclusive: bool, durable: bool) -> Draft:
         return self._inside.copy(self._name(path), permissions, exclusive=exclusive, durable=durable)
+
+    def content(self, fd: int) -> Content | None:
+        return self._inside.content(fd)
 
     def opendir(self, path: bytes, *, clock: bool = True) -> Directory:
         return self._inside.opendir(self._below(path), clock=clock)

@@ -242,6 +242,9 @@ class RootedFileSystem:
         """Removes temporaries that nobody holds any more; see `sweep`."""
         return sweep(self._root, self._rules, most, go_on)
 
+    def content(self, fd: int) -> None:
+        """None: the kernel does it all."""
+
     def opendir(self, path: bytes, *, clock: bool = True) -> RootedDirectory:
         return RootedDirectory(self, native.open_directory(self._root, path, rules=self._rules), clock=clock)
 

@@ -17,10 +17,9 @@ from libsshd.constants import ChannelOpenFailure, DisconnectReason
 from libsshd.dispatch import HandlerTimeout, Withdrawn
 from libsshd.errors import ErrorCode, SFTPServerError, code_for_errno
 from libsshd.events import Connected, ConnectionRequest, Disconnected, Hook, SSHUserAuthRequest
-from libsshd.fs.base import FileSystem, normalise
+from libsshd.fs.base import FileSystem, ServedFileSystem, normalise
 from libsshd.fs.handled import HandledFileSystem
 from libsshd.fs.homes import user_root
-from libsshd.fs.rooted import RootedFileSystem
 from libsshd.hostkeys import find, open_store
 from libsshd.settings import CERTIFICATE_SETTINGS, SETTINGS, Settings
 from libsshd.wire import ssh
@@ -28,6 +27,7 @@ from libsshd.wire.buffer import Malformed
 
 from . import allowance, sockets
 from .handlers import Handlers
+from .interception import HangUp
 from .journal import PACKETS, Journal
 from .login import Login, LoginError
 from .naming import sends_drafted_symlinks
@@ -40,6 +40,8 @@ _USUAL_VERSIONS = SETTINGS["ssh_version_pattern"].default
 _CHANNEL_PACKET_LEAST = 64
 """A client that takes smaller packets would make every byte cost a packet."""
 _MALFORMED_EXIT = 11
+_GLANCE = 0.02
+"""Seconds after which a pause looks whether anybody still waits for its end."""
 _PATIENCE = 60.0
 """Seconds to wait for a handler that runs in do_events() when no timeout is set."""
 _TOO_LATE = "The server did not answer in time"
@@ -210,6 +212,26 @@ class Connection:
             raise SFTPServerError(ErrorCode.INVALID_PATH, "Without RootDirectory there is nothing to take a part of.")
         _user_root(offer.fs, offer.settings, path).close()
 
+    @property
+    def user(self) -> str:
+        """Who is logged in, "" until then."""
+        return self._user or ""
+
+    # --- for who stands in between, on the connection's thread ---
+
+    @property
+    def deserted(self) -> bool:
+        """Whether the client has left, or the connection was told to end."""
+        return self.is_leaving or (self._native.hung_up if self._native is not None else sockets.hung_up(self._sock))
+
+    def pause(self, seconds: float) -> None:
+        """Lets time pass. Raises HangUp when the client leaves meanwhile, or the connection is told to end."""
+        due = time.monotonic() + seconds
+        while not self.deserted and (left := due - time.monotonic()) > 0:
+            self._interrupted.wait(min(left, _GLANCE))
+        if self.deserted:
+            raise HangUp
+
     def refresh(self) -> None:
         """Goes by the handlers that are attached now. On the connection's thread."""
         context = self._context
@@ -232,6 +254,8 @@ class Connection:
             self.journal.failure("a connection ended unexpectedly", failure)
         finally:
             del self._offer  # it has the root's descriptor
+            if self._hub.interceptor is not None:
+                self._hub.interceptor.ended(self)
             self._tell_end(error, text)
             self._hub.ended(self)
 
@@ -244,12 +268,21 @@ class Connection:
         try:
             if self._may_connect():
                 bind = self._introduce(sock)
+                bind = self._intercept_beginning(bind)
+        except HangUp:
+            bind = None
         except HandlerTimeout as failure:
             bind, end = self._offer.bind, self._given_up(failure)
         finally:
             if bind is None:
                 sock.close()
         return (0, "") if bind is None else self._serve(bind, sock, end)
+
+    def _intercept_beginning(self, bind: Bind | None) -> Bind | None:
+        """Raises HangUp."""
+        interceptor = self._hub.interceptor
+        key = None if bind is None or interceptor is None else interceptor.begins(self)
+        return bind if key is None else self._offer.bind_for(key)
 
     def _given_up(self, failure: HandlerTimeout) -> _Over:
         """How the connection ends for which no handler had an answer."""
@@ -342,6 +375,8 @@ class Connection:
             error = self._loop(native)
         except _Over as over:
             return over
+        except HangUp:
+            return _Over()
         except HandlerTimeout as failure:
             return self._given_up(failure)
         except OSError as gone:
@@ -409,7 +444,9 @@ class Connection:
 
     def _ask_login(self, event: SSHUserAuthRequest) -> bool:
         hook: Hook[SSHUserAuthRequest] = self._hub.hooks.on_ssh_user_auth_request
-        return bool(hook) and self.handlers.ask(hook, event)
+        interceptor = self._hub.interceptor
+        ask: Callable[[], bool] = lambda: bool(hook) and self.handlers.ask(hook, event)  # noqa: E731
+        return ask() if interceptor is None else interceptor.logs_in(self, event, ask)
 
     def _exchange_keys(self) -> None:
         native = self._native
@@ -727,8 +764,10 @@ class Connection:
             self.journal.record(logging.WARNING, "refused", "do_events() is not called")
             return False
         sftp = native.start_sftp(channel, *stock_replies())
-        deserted: Callable[[], bool] = lambda: native.hung_up or self.is_leaving  # noqa: E731
-        self._sessions[channel] = Session(context, sftp, native.flush, self._negotiated, deserted)
+        session = Session(context, sftp, native.flush, self._negotiated, lambda: self.deserted)
+        if self._hub.interceptor is not None:
+            session.intercept(self, self._hub.interceptor)
+        self._sessions[channel] = session
         return True
 
     def _negotiated(self, version: int) -> None:
@@ -764,7 +803,7 @@ def _certificate(name: str, value: object) -> Any:
     return CERTIFICATE_SETTINGS[name].accept(value)
 
 
-def _user_root(root: RootedFileSystem, settings: Settings, path: str) -> RootedFileSystem:
+def _user_root(root: ServedFileSystem, settings: Settings, path: str) -> ServedFileSystem:
     try:
         return user_root(root, settings.root_directory, path)
     except (OSError, ValueError) as error:

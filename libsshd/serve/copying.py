@@ -21,7 +21,7 @@ from libsshd import events as e
 from libsshd._native import HandleAccess, Watch
 from libsshd.constants import AccessMask, FileType, OpenFlags, Status
 from libsshd.errors import StatusError
-from libsshd.fs.upload import Upload
+from libsshd.fs.base import Draft
 from libsshd.settings import DIRECT
 from libsshd.wire import messages as m
 
@@ -80,7 +80,7 @@ def _copy(session: "Session", r: m.CopyData) -> None:
     source, target = session.file(r.read_handle), session.file(r.write_handle)
     hooks = session.handlers.hooks
     if source.fd >= 0 and target.fd >= 0:
-        direct = is_direct(session, source) and not session.context.routes.watch & Watch.WRITE
+        direct = is_direct(session, source) and _is_direct_target(session, target)
         direct = direct and not (source.text or target.text)
         copied = _Copy(session, source, target, r).run() if direct else _copy_in_requests(session, r)
     elif hooks.on_file_read and hooks.on_file_write:
@@ -91,6 +91,11 @@ def _copy(session: "Session", r: m.CopyData) -> None:
         raise StatusError(Status.OP_UNSUPPORTED)
     if copied < r.length:
         raise StatusError(Status.EOF)
+
+
+def _is_direct_target(session: "Session", file: OpenFile) -> bool:
+    """Whether what is written to it goes to the disk as it is."""
+    return file.content is None and not session.context.routes.watch & Watch.WRITE
 
 
 def _end(session: "Session", r: m.CopyData) -> int:
@@ -243,7 +248,7 @@ def _copy_file(session: "Session", r: m.CopyFile, new: bytes) -> None:
     with open_to_read(session, r.request_id, r.old_path) as source:
         if session.fs.leads_to(new, session.file(source).fd):
             raise StatusError(Status.INVALID_PARAMETER, "A file cannot be copied onto itself")
-        mode = S_IMODE(os.fstat(session.file(source).fd).st_mode)
+        mode = S_IMODE(session.fs.fstat(session.file(source).fd).permissions or 0)
         target = _open_target(session, r, new, mode)
         try:
             _copy(session, m.CopyData(r.request_id, source, 0, 0, target, 0))
@@ -285,7 +290,9 @@ def _open_target(session: "Session", r: m.CopyFile, new: bytes, mode: int) -> by
     file = around(
         session,
         event,
-        lambda: _written(new, session.fs.copy(new, mode & _PERMISSIONS, exclusive=not r.overwrite, durable=durable)),
+        lambda: _written(
+            session, new, session.fs.copy(new, mode & _PERMISSIONS, exclusive=not r.overwrite, durable=durable)
+        ),
         OpenFile.close,
     )
     if file is None:
@@ -293,5 +300,6 @@ def _open_target(session: "Session", r: m.CopyFile, new: bytes, mode: int) -> by
     return session.add(file, bytes_of(event.handle))
 
 
-def _written(path: bytes, begun: Upload) -> OpenFile:
-    return OpenFile(path, begun.fd, int(HandleAccess.WRITE), time.monotonic(), upload=begun)
+def _written(session: "Session", path: bytes, begun: Draft) -> OpenFile:
+    content = session.fs.content(begun.fd)
+    return OpenFile(path, begun.fd, int(HandleAccess.WRITE), time.monotonic(), upload=begun, content=content)

@@ -16,13 +16,14 @@ from libsshd.admission import Admission, ClientList, Limits, Refusal
 from libsshd.dispatch import Dispatcher
 from libsshd.errors import ErrorCode, SFTPServerError
 from libsshd.events import EventHooks
-from libsshd.fs.rooted import RootedFileSystem
+from libsshd.fs.base import ServedFileSystem
 from libsshd.settings import ConnectionSettings, Prompt, Settings
 from libsshd.wire.codepage import Translation
 
 from . import sockets
 from .budget import HandleBudget
 from .connection import Connection
+from .interception import Interceptor
 from .journal import Journal
 from .policy import Policy
 from .routes import Routes
@@ -44,7 +45,7 @@ class Offer:
     prompts: tuple[Prompt, ...]
     algorithms: Algorithms
     bind: Bind
-    fs: RootedFileSystem | None
+    fs: ServedFileSystem | None
     allowed: ClientList
     blocked: ClientList
     versions: re.Pattern[str]
@@ -90,6 +91,7 @@ class Hub:
         self.admission = Admission()
         self.budget = Budget(live.max_bytes_in_flight)
         self.handles = HandleBudget(live.max_handles)
+        self.interceptor: Interceptor | None = None
         self._turned_away = TurnedAway()
         self._offer = offer
         self._changed = threading.Condition()
@@ -117,7 +119,10 @@ class Hub:
         taken = None if isinstance(place, Refusal) else place
         try:
             _tune(sock, offer.settings)
-            connection = Connection(self, offer, sock, peer, next(_UIDS), taken)
+            uid = next(_UIDS)
+            if self.interceptor is not None:
+                sock = self.interceptor.accepted(uid, sock)
+            connection = Connection(self, offer, sock, peer, uid, taken)
         except BaseException:
             if taken is not None:
                 self.admission.leave(taken, None, offer.limits)

@@ -86,6 +86,7 @@ class Journal:
     def failure(self, message: str, error: Exception) -> None:
         """An exception nobody expected."""
         failure(message, error, self.facts)
+        self._dispatcher.failed(error)
         self.log(INFO, f"{message}: {type(error).__name__}")
 
     def log(self, level: int, message: str) -> None:

@@ -8,8 +8,7 @@ from errno import EFBIG, EIO
 from libsshd._native import HandleAccess
 from libsshd.constants import Status
 from libsshd.errors import StatusError
-from libsshd.fs.base import Directory
-from libsshd.fs.upload import Upload
+from libsshd.fs.base import Content, Directory, Draft
 
 from . import textfile
 from .locks import Lock, unlock_all
@@ -27,7 +26,8 @@ class OpenFile:
 
     `access` are HandleAccess bits; bytes and the first errno of a WRITE count what Python served itself. A file that
     only handlers know has `fd` -1. Of `text` the descriptor's own position says where READ and WRITE go on;
-    `doomed` is to be removed with its handle, what `upload` has begun to be published with it.
+    `doomed` is to be removed with its handle, what `upload` has begun to be published with it. READ and WRITE go
+    through `content`, if there is one.
     """
 
     path: bytes
@@ -40,12 +40,13 @@ class OpenFile:
     bytes_written: int = 0
     error: int = 0
     locks: list[Lock] = field(default_factory=list)
-    upload: Upload | None = None
+    upload: Draft | None = None
+    content: Content | None = None
 
     @property
     def native_access(self) -> int:
-        """What C may serve by itself: it knows neither files without descriptors nor positions."""
-        return 0 if self.text or self.fd < 0 else self.access
+        """What C may serve by itself: it knows nothing but descriptors, and no positions."""
+        return 0 if self.text or self.fd < 0 or self.content is not None else self.access
 
     @property
     def readable(self) -> bool:
@@ -130,9 +131,17 @@ def read_bytes(file: OpenFile, length: int, offset: int) -> bytes:
 
 def read_at(file: OpenFile, length: int, offset: int) -> bytes:
     """What the file has there; b"" at its end. Raises StatusError, OSError."""
-    data = os.pread(descriptor(file), length, offset) if offset + length < FILE_END else b""
+    data = b""
+    if offset + length < FILE_END:
+        data = _pread(file, length, offset)
     file.bytes_read += len(data)
     return data
+
+
+def _pread(file: OpenFile, length: int, offset: int) -> bytes:
+    if file.content is not None:
+        return file.content.read(length, offset)
+    return os.pread(descriptor(file), length, offset)
 
 
 def write_bytes(file: OpenFile, data: bytes, offset: int) -> None:
@@ -146,12 +155,16 @@ def write_bytes(file: OpenFile, data: bytes, offset: int) -> None:
                 raise OSError(EFBIG, os.strerror(EFBIG))
             offset = 0
         while view:
-            count = textfile.write(fd, view) if file.text else pwrite(fd, view, offset)
+            count = textfile.write(fd, view) if file.text else _pwrite(file, view, offset)
             view, offset = view[count:], offset + count
             file.bytes_written += count
     except OSError as error:
         file.note(error)
         raise
+
+
+def _pwrite(file: OpenFile, data: memoryview, offset: int) -> int:
+    return pwrite(file.fd, data, offset) if file.content is None else file.content.write(data, offset)
 
 
 def pwrite(fd: int, data: memoryview, offset: int) -> int:

@@ -12,7 +12,8 @@ from libsshd.constants import AccessMask, OpenFlags, OpenModes, Status
 from libsshd.dispatch import HandlerTimeout
 from libsshd.errors import StatusError
 from libsshd.events import FileRemove
-from libsshd.fs.upload import Upload, resumed_name
+from libsshd.fs.base import Content, Draft
+from libsshd.fs.upload import resumed_name
 from libsshd.settings import ATOMIC_KEEP, DIRECT
 from libsshd.wire.messages import Attributes, Open
 
@@ -91,8 +92,9 @@ def open_path(session: "Session", path: bytes, r: Open, take_lock: Callable[[Ope
     upload = _upload(session, path, r, nofollow=nofollow)
     told = told_path(session, path)
     if upload is not None:
-        return file_of(told, r, upload.fd, upload)
-    file = file_of(told, r, _descriptor(session, path, flags, r.attributes, nofollow=nofollow))
+        return file_of(told, r, upload.fd, upload, session.fs.content(upload.fd))
+    fd = _descriptor(session, path, flags, r.attributes, nofollow=nofollow)
+    file = file_of(told, r, fd, content=session.fs.content(fd))
     if wants_lock:
         try:
             take_lock(file)
@@ -102,10 +104,14 @@ def open_path(session: "Session", path: bytes, r: Open, take_lock: Callable[[Ope
     return file
 
 
-def file_of(path: bytes, r: Open, fd: int, upload: Upload | None = None) -> OpenFile:
+def file_of(
+    path: bytes, r: Open, fd: int, upload: Draft | None = None, content: Content | None = None
+) -> OpenFile:  # fmt: skip
     """What stands behind the handle."""
     text, doomed = bool(r.flags & _TEXT), bool(r.modes & _DELETE_ON_CLOSE)
-    return OpenFile(path, fd, _access(r.flags & _NAMED), time.monotonic(), text, doomed, upload=upload)
+    return OpenFile(
+        path, fd, _access(r.flags & _NAMED), time.monotonic(), text, doomed, upload=upload, content=content
+    )
 
 
 def told_path(session: "Session", path: bytes) -> bytes:
@@ -117,7 +123,7 @@ def told_path(session: "Session", path: bytes) -> bytes:
     return path if target is None else parent + b"/" + target
 
 
-def _upload(session: "Session", path: bytes, r: Open, *, nofollow: bool) -> Upload | None:
+def _upload(session: "Session", path: bytes, r: Open, *, nofollow: bool) -> Draft | None:
     """None for what is written in place: without a mode for uploads, and where the client wants to keep others off
     the file itself, or to be rid of it afterwards.
     """

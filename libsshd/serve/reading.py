@@ -50,7 +50,7 @@ def file_to_read(session: "Session", handle: bytes) -> OpenFile:
 
 def is_direct(session: "Session", file: OpenFile) -> bool:
     """Whether what it reads is what the disk has: nobody looks at it on the way, or keeps it back."""
-    return file.fd >= 0 and not session.context.routes.watch & Watch.READ
+    return file.fd >= 0 and file.content is None and not session.context.routes.watch & Watch.READ
 
 
 def piece(session: "Session", request_id: int, handle: bytes, length: int, offset: int) -> bytes:

@@ -14,10 +14,9 @@ from libsshd.constants import Status
 from libsshd.dispatch import Dispatcher, HandlerTimeout
 from libsshd.errors import ErrorCode, StatusError, UnsettableError, status_for_errno, status_text
 from libsshd.events import EventHooks
-from libsshd.fs.base import FileSystem, join, normalise
+from libsshd.fs.base import Draft, FileSystem, join, normalise
 from libsshd.fs.handled import HandledFileSystem
 from libsshd.fs.listing import longname
-from libsshd.fs.upload import Upload
 from libsshd.settings import DIRECT, LINE_ENDS, ConnectionSettings, Settings
 from libsshd.version import __version__
 from libsshd.wire.announcements import supported_versions
@@ -31,6 +30,7 @@ from . import opening
 from .budget import HandleBudget
 from .decision import text_of
 from .handlers import Handlers
+from .interception import Answer, Interceptor, Line
 from .journal import PACKETS, Journal
 from .opened import OpenDirectory, OpenFile
 from .operations import DATA_MAX, OPERATIONS, Operation, always
@@ -134,7 +134,7 @@ def _first(request: object, names: tuple[str, ...]) -> bytes | None:
     return next((found for name in names if (found := getattr(request, name, None))), None)
 
 
-def _end_upload(upload: Upload, error: int, *, aborted: bool) -> int:
+def _end_upload(upload: Draft, error: int, *, aborted: bool) -> int:
     """Publishes what is complete; the first errno. What is not may be left to be resumed, if every WRITE went well:
     behind one that did not there may be a gap.
     """
@@ -166,6 +166,7 @@ class Session:
         self._read_only = context.settings.read_only
         self._last_version = min(context.settings.protocol_version, VERSION_LAST)
         self._step = Session._negotiate  # no bound method: a session must not hold itself
+        self._intercepted: Answer | None = None
         self._is_first = False
         self._tells_packets = self.journal.tells(PACKETS)
         self._sftp = sftp
@@ -175,7 +176,17 @@ class Session:
     # --- packets ---
 
     def answer(self, packet: bytes) -> bytes:
-        """The encoded reply to a packet without its length field. Raises ProtocolError, HandlerTimeout."""
+        """The encoded reply to a packet without its length field. Raises ProtocolError, HandlerTimeout, HangUp."""
+        if self._intercepted is not None:
+            return self._intercepted(packet)
+        return self._own_answer(packet)
+
+    def intercept(self, line: Line, interceptor: Interceptor) -> None:
+        """Has every packet from now on answered by what the interceptor makes of it; nothing is left to C."""
+        self._intercepted = interceptor.opens(line, self, self._own_answer)
+        self.watch()
+
+    def _own_answer(self, packet: bytes) -> bytes:
         return self._told_answer(packet) if self._tells_packets else self._step(self, packet)
 
     def _told_answer(self, packet: bytes) -> bytes:
@@ -278,7 +289,7 @@ class Session:
         if self.context.draining or self.journal.wants(logging.INFO):
             mask |= Watch.OPEN | Watch.CLOSE
         self._tells_packets = self.journal.tells(PACKETS)
-        if self._tells_packets:
+        if self._tells_packets or self._intercepted is not None:
             mask |= Watch.READ | Watch.WRITE | Watch.OPEN | Watch.CLOSE
         self._sftp.watch(mask)
 
@@ -347,6 +358,11 @@ class Session:
     def reply(self, packet: bytes) -> None:
         """Queues a reply at once."""
         self._sftp.reply(packet)
+
+    def path_behind(self, handle: bytes) -> bytes | None:
+        """The path that a handle was opened by; None for no handle of this session."""
+        opened = self._find(handle)
+        return opened.path if opened else None
 
     def failed_in_core(self, request_id: int, operation: str, handle: bytes, errno: int) -> bytes:
         """The reply to a READ, WRITE or CLOSE that C could not carry out."""
@@ -489,6 +505,7 @@ class Session:
 
     def close(self) -> None:
         """Lets go of what the client left open; a file that was being written is logged as aborted."""
+        self._intercepted = None  # it may hold this session
         while (name := self._sftp.owned()) is not None:
             self._find(name)
         for handle, opened in list(self._handles.items()):

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import select
 import socket
 from errno import EADDRINUSE, EAFNOSUPPORT
 
@@ -132,6 +133,15 @@ def tune(
         _set(sock, socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _seconds(keep_alive_interval_ms))
     if keep_alive_retry_count > 0:
         _set(sock, socket.IPPROTO_TCP, socket.TCP_KEEPCNT, min(keep_alive_retry_count, _PROBES_MAX))
+
+
+def hung_up(sock: socket.socket | None) -> bool:
+    """Whether the peer has closed its side, whatever it sent before that and nobody has read yet."""
+    if sock is None:
+        return True
+    poller = select.poll()
+    poller.register(sock, select.POLLRDHUP)
+    return bool(poller.poll(0))
 
 
 def plain(address: str) -> str:
