@@ -18,7 +18,7 @@ from tests.support.place import Place
 from tests.support.rawsftp import ChannelStream, RawSFTP
 from tests.support.server import Keys, Server, start
 
-pytest_plugins = ["tests.support.scarcity"]
+pytest_plugins = ["pytester", "tests.support.scarcity"]
 
 _numbers = itertools.count(1)
 

@@ -15,6 +15,7 @@ from libsshd.naming import pythonic
 from libsshd.prompts import KeyboardInteractivePrompts
 from libsshd.settings import CERTIFICATE_SETTINGS, CONNECTION_SETTINGS, PROMPT_SETTINGS, READ_ONLY, SETTINGS
 
+from .harness import testing_page
 from .links import DOCS, ROOT
 from .pieces import (
     KINDS,
@@ -249,6 +250,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/constants.md": constants_page,
     "examples.md": examples_page,
     "protocol.md": protocol_page,
+    "testing.md": testing_page,
 }
 
 

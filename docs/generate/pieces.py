@@ -9,11 +9,16 @@ from libsshd.connections import SFTPConnection
 from libsshd.naming import pythonic
 from libsshd.settings import CONNECTION_SETTINGS, READ_ONLY, Kind, Setting
 
+from .links import DOCS
 from .words import ADDED, AT_ONCE, DOCUMENTED, DOCUMENTED_DEFAULTS, FOR_THE_SERVER, WHEN_IT_STARTS
 
 GENERATED = (
     "<!-- Made by docs/generate from the tables of the library: change those, then run ./dev docs --write. -->"
 )
+
+
+BEGIN = "<!-- What follows is made by docs/generate from the tables of the library: ./dev docs --write. -->"
+END = "<!-- The end of what is made. -->"
 
 
 class UndocumentedError(Exception):
@@ -38,6 +43,16 @@ def text_of(thing: Any, name: str) -> str:
         return text.rstrip()
     entries = [re.sub(r"\s+", " ", entry).strip() for entry in re.split(r"\n    (?=\S)", f"\n{errors.rstrip()}")]
     return "\n".join([text.rstrip(), "\nRaises:\n", *(f"- {entry}" for entry in entries if entry)])
+
+
+def with_parts(page: str, *parts: str) -> str:
+    """A page of docs as it is, with what stands in the places for made parts made anew, in order."""
+    text = (DOCS / page).read_text()
+    before, *places = text.split(BEGIN)
+    if len(places) != len(parts) or not all(END in place for place in places):
+        raise UndocumentedError(f"{page} has other places for what is made than {len(parts)}")
+    made = (f"{BEGIN}\n\n{part}\n\n{END}{place.partition(END)[2]}" for part, place in zip(parts, places, strict=True))
+    return before + "".join(made)
 
 
 def type_name(hint: Any) -> str:

@@ -10,11 +10,8 @@ from libsshd.wire.buffer import Reader
 from libsshd.wire.codec import Codec, codec_for
 from libsshd.wire.extensions import Extension
 
-from .links import DOCS
-from .pieces import UndocumentedError, table
+from .pieces import UndocumentedError, table, with_parts
 
-BEGIN = "<!-- What follows is made by docs/generate from the tables of the library: ./dev docs --write. -->"
-END = "<!-- The end of what is made. -->"
 VERSIONS = (3, 4, 5, 6)
 _ENOUGH = bytes(256)  # zeros for the fields of any request
 
@@ -152,9 +149,4 @@ def tables() -> str:
 
 def protocol_page() -> str:
     """The page as it is, with its tables made anew."""
-    text = (DOCS / "protocol.md").read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UndocumentedError("protocol.md has no place for its tables")
-    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+    return with_parts("protocol.md", tables())

@@ -384,7 +384,7 @@ def test_a_sub_interpreter_is_refused_before_the_core_is_loaded(tmp_path: Path) 
         inside = '''
         import sys
         try:
-            import libsshd
+            from libsshd import SFTPServer
         except ImportError as error:
             print(error, flush=True)
         assert not any(name.endswith("._core") for name in sys.modules)

@@ -1,0 +1,221 @@
+"""A recording played again: as a server that answers the same, or as a client that asks another server the same."""
+
+import os
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from libsshd.constants import Packet, Status
+from libsshd.testing.exchange import INIT, Exchange
+from libsshd.testing.recording import Recorded, Recording, content_masked, with_handles
+from libsshd.wire.buffer import Malformed, string, u32
+from libsshd.wire.codec import Codec, codec_for
+from libsshd.wire.messages import Attributes
+from libsshd.wire.replies import (
+    AttrsReply,
+    DataReply,
+    ExtendedReply,
+    HandleReply,
+    NameReply,
+    Reply,
+    StatusReply,
+    VersionReply,
+    decode_reply,
+    split_packets,
+)
+
+_TIMEOUT = 30.0
+
+
+class Player:
+    """Answers as the recording does, by what is asked and not by when: the first answer to a request of this content
+    that was not given yet, and at last the same one again.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._masked = recording.masked
+        self._answers: dict[bytes, list[Recorded]] = defaultdict(list)
+        self._lock = threading.Lock()
+        for recorded in recording.exchanges:
+            self._answers[self._content(recorded.packet)].append(recorded)
+        self.unexpected: list[str] = []
+        """Requests that the recording has no answer to; they got FAILURE."""
+
+    def respond(self, exchange: Exchange) -> bytes:
+        """In place of the session's answer."""
+        with self._lock:
+            answers = self._answers.get(self._content(exchange.packet))
+            if not answers:
+                path = (exchange.path or b"").decode("utf-8", "replace")
+                self.unexpected.append(f"{exchange.name} {path}".rstrip())
+                return exchange.codec.status(exchange.request_id or 0, Status.FAILURE, "Not in the recording")
+            recorded = answers.pop(0) if len(answers) > 1 else answers[0]
+        if exchange.name == INIT:
+            return recorded.reply
+        shift = (exchange.request_id or 0) - recorded.request_id
+        reply = b"".join(_shifted(packet, shift) for packet in split_packets(recorded.reply))
+        if recorded.lost:
+            exchange.send(reply)
+            exchange.end_channel("so it was recorded")
+        return reply
+
+    def _content(self, packet: bytes) -> bytes:
+        """What a request is, whatever its number; every INIT is the same."""
+        if packet[:1] == bytes([Packet.INIT]):
+            return packet[:1]
+        return packet[:1] + (content_masked(packet) if self._masked else packet)[5:]
+
+
+def _shifted(packet: bytes, shift: int) -> bytes:
+    """A reply to a request whose number is larger by so much."""
+    if len(packet) < 9:
+        return packet
+    number = (int.from_bytes(packet[5:9], "big") + shift) % 2**32
+    return packet[:5] + u32(number) + packet[9:]
+
+
+# --- as a client ---
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A request that another server answers otherwise."""
+
+    number: int
+    request: str
+    path: str | None
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.request} {self.path or ''}: expected {self.expected}, found {self.found}"
+
+
+class Wire:
+    """A raw SFTP channel of a live server, by ssh2-python."""
+
+    def __init__(self, session: Any) -> None:
+        self._channel = session.open_session()
+        self._channel.subsystem("sftp")
+        self._buffer = b""
+
+    def ask(self, packet: bytes) -> bytes:
+        """The reply to a packet that has no length field, with its own. Raises EOFError, TimeoutError."""
+        data = string(packet)
+        while data:
+            _, count = self._channel.write(data)
+            data = data[count:]
+        head = self._read(4)
+        return head + self._read(int.from_bytes(head, "big"))
+
+    def _read(self, length: int) -> bytes:
+        while len(self._buffer) < length:
+            size, data = self._channel.read(65536)
+            if size <= 0:
+                raise EOFError("the server has closed the channel")
+            self._buffer += data
+        data, self._buffer = self._buffer[:length], self._buffer[length:]
+        return data
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+def rerun(
+    recording: Recording | str | os.PathLike[str], host: str, port: int, user: str, password: str, *,
+    strict: bool = False, timeout: float = _TIMEOUT,
+) -> list[Difference]:  # fmt: skip
+    """Asks a live server what was asked in a recording, one request after the other, and tells where it answers
+    otherwise. Of attributes sizes, types and permissions count, with `strict` owners and times too; of listings the
+    names, in any order. What a fault had a part in is left out.
+
+    Needs the extra libsshd[check]. The host key is not looked at: it is for servers of one's own. Raises OSError, and
+    ssh2.exceptions.SSH2Error for what goes wrong with SSH.
+    """
+    found = recording if isinstance(recording, Recording) else Recording.load(recording)
+    if found.masked:
+        raise ValueError("the contents of this recording are masked: there is nothing to compare")
+    differences: list[Difference] = []
+    with _logged_in(host, port, user, password, timeout) as ssh:
+        channels: dict[tuple[int, int], _Client] = {}
+        for recorded in found.exchanges:
+            key = recorded.connection, recorded.channel
+            if key not in channels:
+                channels[key] = _Client(Wire(ssh), strict=strict)
+            differences += channels[key].repeat(recorded)
+    return differences
+
+
+@contextmanager
+def _logged_in(host: str, port: int, user: str, password: str, timeout: float) -> Iterator[Any]:
+    from ssh2.session import Session  # noqa: PLC0415 - an extra
+
+    with socket.create_connection((host, port), timeout=timeout) as sock:
+        session = Session()
+        session.set_timeout(int(timeout * 1000))
+        session.handshake(sock)
+        session.userauth_password(user, password)
+        yield session
+        session.disconnect()
+
+
+class _Client:
+    """One channel, and the handles that it got in place of those in the recording."""
+
+    def __init__(self, wire: Wire, *, strict: bool) -> None:
+        self._wire = wire
+        self._strict = strict
+        self._handles: dict[bytes, bytes] = {}
+        self._codec: Codec = codec_for(3)
+        self._recorded_codec: Codec = self._codec
+
+    def repeat(self, recorded: Recorded) -> Sequence[Difference]:
+        packets = split_packets(recorded.reply)
+        if len(packets) != 1 or recorded.lost:
+            return ()
+        expected = _decoded(self._recorded_codec, packets[0])
+        reply = self._wire.ask(with_handles(recorded.packet, self._handles))
+        found = _decoded(self._codec, reply)
+        if isinstance(expected, VersionReply) and isinstance(found, VersionReply):
+            self._recorded_codec, self._codec = codec_for(expected.version), codec_for(found.version)
+        if isinstance(expected, HandleReply) and isinstance(found, HandleReply):
+            self._handles[expected.handle] = found.handle
+        shown = _shown(expected, self._strict), _shown(found, self._strict)
+        if shown[0] == shown[1]:
+            return ()
+        return (Difference(recorded.number, recorded.request, recorded.path, *shown),)
+
+
+def _decoded(codec: Codec, packet: bytes) -> Reply | None:
+    try:
+        return decode_reply(codec, packet)
+    except Malformed:
+        return None
+
+
+def _shown(reply: Reply | None, strict: bool) -> str:
+    """What of a reply must be the same."""
+    if isinstance(reply, VersionReply):
+        return f"VERSION {reply.version}"
+    if isinstance(reply, StatusReply):
+        return f"STATUS {reply.status}"
+    if isinstance(reply, HandleReply):
+        return "HANDLE"
+    if isinstance(reply, DataReply):
+        return f"DATA {reply.data!r}"
+    if isinstance(reply, NameReply):
+        return f"NAME {sorted(entry.name for entry in reply.entries)}"
+    if isinstance(reply, AttrsReply):
+        return f"ATTRS {_attributes(reply.attributes, strict)}"
+    return f"EXTENDED_REPLY {reply.data!r}" if isinstance(reply, ExtendedReply) else "what is no right packet"
+
+
+def _attributes(a: Attributes, strict: bool) -> str:
+    names = ["size", "file_type", "permissions"]
+    if strict:
+        names += ["uid", "gid", "owner", "group", "atime", "mtime"]
+    return " ".join(f"{name}={getattr(a, name)}" for name in names if getattr(a, name) is not None)
