@@ -25,6 +25,7 @@ def add_parser(commands: Any) -> None:
     _add_login_options(parser)
     _add_process_options(parser)
     _add_limit_options(parser)
+    _add_harness_options(parser)
     _add_log_options(parser)
     parser.set_defaults(command=_serve, parser=parser)
 
@@ -141,6 +142,15 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
         default=30.0,
         help="seconds that clients get to finish when the server stops (default: 30)",
     )
+
+
+def _add_harness_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("for tests of clients")
+    add = group.add_argument
+    add("--memory", action="store_true", help="serve a tree in memory, empty at first, in place of a directory")
+    add("--faults", metavar="FILE", help="rules by which things go wrong, in TOML; docs/testing.md has them")
+    add("--record", metavar="FILE", help="file to write what is asked and answered to, one JSON object a line")
+    add("--control", metavar="PATH", help="Unix socket at which tests change tree and faults and read the log")
 
 
 def _add_log_options(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,8 @@ import os
 import pwd
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +43,17 @@ def serve(options: argparse.Namespace) -> int:
     logs.configure(options.log_level, options.log_format, sys.stderr)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     account = None if options.run_as is None else privilege.find_account(options.run_as)
-    options.root = _checked_root(options.root)
+    if not options.memory:
+        options.root = _checked_root(options.root)
     check_requests("--deny-requests", options.deny_requests)
     check_requests("--allow-requests", options.allow_requests)
     login = Login(options, account)
     keys = [keyfile.load(path) for path in options.host_key] or [keyfile.kept_key()]
     server = _make_server(options, login, keys)
-    with StopSignals() as signals:
+    with StopSignals() as signals, _harness(server, options) as listens:
         try:
             _start(server, options, account)
+            listens()
             port = server.local_port
             _announce(_greeting(options, login, keys, port), options.log_format)
             write_lines(address.url(login.user, options.host, port))
@@ -59,16 +63,37 @@ def serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def _harness(server: SFTPServer, options: argparse.Namespace) -> AbstractContextManager[Callable[[], object]]:
+    """Put the harness around the server, if anything of it was asked for."""
+    if not _has_harness(options):
+        return contextlib.nullcontext(lambda: None)
+    from libsshd_cli.staging import staged
+
+    return staged(server, options)
+
+
+def _has_harness(options: argparse.Namespace) -> bool:
+    return bool(options.memory or options.faults or options.record or options.control)
+
+
+def _served(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what is served, as arguments of the server, and who may come: a test is not kept out."""
+    if not options.memory:
+        return {"root_directory": options.root, **_admission(options.max_startups)}
+    from libsshd.fs.memory import MemoryFileSystem
+
+    return {"file_system": MemoryFileSystem(), "connection_backlog": _BACKLOG}
+
+
 def _make_server(options: argparse.Namespace, login: Login, keys: list[HostKey]) -> SFTPServer:
     try:
         server = SFTPServer(
-            root_directory=options.root,
+            **_served(options),
             local_host=options.host,
             local_port=options.port,
             use_ipv6=2,
             host_keys=keys,
             max_connections=options.max_connections,
-            **_admission(options.max_startups),
             read_only=options.read_only,
             upload_mode=options.upload_mode,
             deny_requests=options.deny_requests,
@@ -139,9 +164,11 @@ def _start(server: SFTPServer, options: argparse.Namespace, account: pwd.struct_
         server.bind()
         if account is not None:
             privilege.drop_root(account)
-            _checked_root(options.root)
+            if not options.memory:
+                _checked_root(options.root)
         privilege.warn_of_root()
-        privilege.confine(options.root, read_only=options.read_only, landlock=not options.no_landlock)
+        landlock = not (options.no_landlock or _has_harness(options))  # its files lie anywhere
+        privilege.confine(options.root, read_only=options.read_only, landlock=landlock)
         server.start_listening()
     except SFTPServerError as error:
         raise CommandError(_listening_failure(error, options.host, options.port)) from None
@@ -154,7 +181,7 @@ def _listening_failure(error: SFTPServerError, host: str, port: int) -> str:
 
 def _greeting(options: argparse.Namespace, login: Login, keys: list[HostKey], port: int) -> dict[str, object]:
     """Return what the person at the terminal needs, by its name; in JSON these are fields of one record."""
-    greeting: dict[str, object] = {"serving": options.root}
+    greeting: dict[str, object] = {"serving": "a tree in memory" if options.memory else options.root}
     greeting["access"] = "read-only" if options.read_only else "read and write"
     for number, key in enumerate(keys, start=1):
         name = "host_key" if number == 1 else f"host_key_{number}"
