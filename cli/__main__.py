@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from libsshd_cli import CommandError, completion, hostkey, run, settings, sftp_server
+from libsshd_cli import CommandError, bench, check, completion, hostkey, run, settings, sftp_server
 from libsshd_cli.escaping import one_line
 
 DONE, INTERRUPTED, MISUSED = 0, 130, 2
@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser("libsshd", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the versions in use and exit")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for command in (run, sftp_server, settings, hostkey, completion):
+    for command in (run, sftp_server, check, bench, settings, hostkey, completion):
         command.add_parser(commands)
     return parser
 

@@ -514,7 +514,7 @@ class MemoryFileSystem(Tree):
         total = _ROOMY if self.quota is None else self.quota
         free = max(0, total - used) // _BLOCK
         files = 1 << 30
-        return os.statvfs_result((_BLOCK, _BLOCK, total // _BLOCK, free, free, files, files, files, 0, NAME_MAX))
+        return os.statvfs_result((_BLOCK, _BLOCK, total // _BLOCK, free, free, files, files, files, 0, NAME_MAX, 0))
 
 
 def _mode(permissions: int | None, default: int) -> int:

@@ -1,18 +1,17 @@
 """A recording played again: as a server that answers the same, or as a client that asks another server the same."""
 
 import os
-import socket
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from libsshd.constants import Packet, Status
+from libsshd.testing.client import Channel, Connection
 from libsshd.testing.exchange import INIT, Exchange
 from libsshd.testing.recording import Recorded, Recording, content_masked, with_handles
-from libsshd.wire.buffer import Malformed, string, u32
+from libsshd.wire.buffer import Malformed, u32
 from libsshd.wire.codec import Codec, codec_for
 from libsshd.wire.messages import Attributes
 from libsshd.wire.replies import (
@@ -95,36 +94,6 @@ class Difference:
         return f"{self.number} {self.request} {self.path or ''}: expected {self.expected}, found {self.found}"
 
 
-class Wire:
-    """A raw SFTP channel of a live server, by ssh2-python."""
-
-    def __init__(self, session: Any) -> None:
-        self._channel = session.open_session()
-        self._channel.subsystem("sftp")
-        self._buffer = b""
-
-    def ask(self, packet: bytes) -> bytes:
-        """The reply to a packet that has no length field, with its own. Raises EOFError, TimeoutError."""
-        data = string(packet)
-        while data:
-            _, count = self._channel.write(data)
-            data = data[count:]
-        head = self._read(4)
-        return head + self._read(int.from_bytes(head, "big"))
-
-    def _read(self, length: int) -> bytes:
-        while len(self._buffer) < length:
-            size, data = self._channel.read(65536)
-            if size <= 0:
-                raise EOFError("the server has closed the channel")
-            self._buffer += data
-        data, self._buffer = self._buffer[:length], self._buffer[length:]
-        return data
-
-    def close(self) -> None:
-        self._channel.close()
-
-
 def rerun(
     recording: Recording | str | os.PathLike[str], host: str, port: int, user: str, password: str, *,
     strict: bool = False, timeout: float = _TIMEOUT,
@@ -140,34 +109,22 @@ def rerun(
     if found.masked:
         raise ValueError("the contents of this recording are masked: there is nothing to compare")
     differences: list[Difference] = []
-    with _logged_in(host, port, user, password, timeout) as ssh:
+    with closing(Connection(host, port, timeout)) as connection:
+        connection.session.userauth_password(user, password)
         channels: dict[tuple[int, int], _Client] = {}
         for recorded in found.exchanges:
             key = recorded.connection, recorded.channel
             if key not in channels:
-                channels[key] = _Client(Wire(ssh), strict=strict)
+                channels[key] = _Client(Channel(connection.session), strict=strict)
             differences += channels[key].repeat(recorded)
     return differences
-
-
-@contextmanager
-def _logged_in(host: str, port: int, user: str, password: str, timeout: float) -> Iterator[Any]:
-    from ssh2.session import Session  # noqa: PLC0415 - an extra
-
-    with socket.create_connection((host, port), timeout=timeout) as sock:
-        session = Session()
-        session.set_timeout(int(timeout * 1000))
-        session.handshake(sock)
-        session.userauth_password(user, password)
-        yield session
-        session.disconnect()
 
 
 class _Client:
     """One channel, and the handles that it got in place of those in the recording."""
 
-    def __init__(self, wire: Wire, *, strict: bool) -> None:
-        self._wire = wire
+    def __init__(self, channel: Channel, *, strict: bool) -> None:
+        self._channel = channel
         self._strict = strict
         self._handles: dict[bytes, bytes] = {}
         self._codec: Codec = codec_for(3)
@@ -178,7 +135,7 @@ class _Client:
         if len(packets) != 1 or recorded.lost:
             return ()
         expected = _decoded(self._recorded_codec, packets[0])
-        reply = self._wire.ask(with_handles(recorded.packet, self._handles))
+        reply = self._channel.ask(with_handles(recorded.packet, self._handles))
         found = _decoded(self._codec, reply)
         if isinstance(expected, VersionReply) and isinstance(found, VersionReply):
             self._recorded_codec, self._codec = codec_for(expected.version), codec_for(found.version)

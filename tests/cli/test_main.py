@@ -29,7 +29,7 @@ def test_versions_are_those_of_the_three_parts(command: Command) -> None:
 def test_the_bare_command_lists_the_commands(command: Command) -> None:
     done = command.run()
     assert (done.returncode, done.stderr) == (2, "")
-    commands = ["run", "sftp-server", "settings", "hostkey", "completion"]
+    commands = ["run", "sftp-server", "check", "bench", "settings", "hostkey", "completion"]
     assert re.findall(r"^    ([a-z-]+)\b", done.stdout, re.MULTILINE) == commands
 
 
