@@ -31,3 +31,4 @@ class SFTPServerMixin(_Base):
         super().setUp()
         self.addCleanup(self.sftpserver.reset)
         self.addCleanup(self.sftpserver.check)
+        self.addCleanup(self.sftpserver.drop_connections)  # comes first: what ends may fail, too

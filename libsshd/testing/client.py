@@ -129,7 +129,7 @@ class Sftp:
         self._number = 0
         answer = decode_reply(_CODEC, channel.ask(u8(Packet.INIT) + u32(_VERSION)))
         if not isinstance(answer, VersionReply):
-            raise WrongAnswerError("INIT is not answered by VERSION")  # noqa: TRY004
+            raise WrongAnswerError("INIT is not answered by VERSION")
         self.version = answer.version
         self.extensions = dict(answer.extensions)
 

@@ -7,7 +7,7 @@ called, when, and what becomes of its result. Faults of one rule stand around ea
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeAlias
 
 from libsshd.constants import Packet, Status
 from libsshd.hostkeys import HostKey
@@ -17,13 +17,15 @@ from libsshd.wire.codec import encode_version
 from libsshd.wire.messages import Attributes, Entry, Read, Write
 from libsshd.wire.replies import AttrsReply, DataReply, NameReply, StatusReply, decode_reply
 
+if TYPE_CHECKING:
+    from libsshd.testing.rule import Rule
+
 Proceed = Callable[[], Any]
 Around = Callable[[Any, Proceed], Any]
 """From an Occasion and what would happen, to what happens."""
 Moment = Literal["before", "during", "after"]
 
 _P = ParamSpec("_P")
-_F = TypeVar("_F", bound="Faulty")
 
 FAULTS: dict[str, str] = {}
 """The occasion that a fault is about where a rule names none, by the fault's name."""
@@ -34,17 +36,19 @@ _ID = slice(5, 9)
 _FIRST_ATTRIBUTES_BIT = 0xFFFFFFFF
 
 
-def _fault(
-    natural: str = ANY,
-) -> Callable[[Callable[Concatenate[_F, _P], Around]], Callable[Concatenate[_F, _P], _F]]:
+_Maker: TypeAlias = Callable[Concatenate[Any, _P], Around]
+_Method: TypeAlias = Callable[Concatenate[Any, _P], "Rule"]
+
+
+def _fault(natural: str = ANY) -> Callable[[_Maker[_P]], _Method[_P]]:
     """Enters a fault in the table, and has its method return the rule."""
 
-    def enter(make: Callable[Concatenate[_F, _P], Around]) -> Callable[Concatenate[_F, _P], _F]:
+    def enter(make: _Maker[_P]) -> _Method[_P]:
         name = make.__name__
         FAULTS[name] = natural
 
         @wraps(make)
-        def method(self: _F, /, *args: _P.args, **kwargs: _P.kwargs) -> _F:
+        def method(self: "Rule", /, *args: _P.args, **kwargs: _P.kwargs) -> "Rule":
             self.add(name, make(self, *args, **kwargs))
             return self
 

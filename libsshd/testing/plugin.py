@@ -71,7 +71,7 @@ def sftpserver(
         server.fs[path] = content
     _attend(request, server)
     yield server
-    _finish(server.check, server.reset)
+    _finish(server.drop_connections, server.check, server.reset)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def sftpserver_factory(request: pytest.FixtureRequest) -> Iterator[Factory]:
         return server
 
     yield start
-    _finish(*(server.check for server in started), *(server.stop for server in started))
+    _finish(*(step for server in started for step in (server.stop, server.check)))
 
 
 def _attend(request: pytest.FixtureRequest, server: "Server") -> None:

@@ -3,9 +3,10 @@
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from libsshd.constants import Packet, Status
 from libsshd.testing.client import Channel, Connection
@@ -31,28 +32,30 @@ _TIMEOUT = 30.0
 
 
 class Player:
-    """Answers as the recording does, by what is asked and not by when: the first answer to a request of this content
-    that was not given yet, and at last the same one again.
+    """Answers as the recording does, by what is asked and not by when.
+
+    Each channel is played by one of the recording, in turn, and from its beginning: the first answer to a request of
+    this content that was not given yet, and at last the same one again. What that channel has not was perhaps asked
+    on another one.
     """
 
     def __init__(self, recording: Recording) -> None:
         self._masked = recording.masked
-        self._answers: dict[bytes, list[Recorded]] = defaultdict(list)
+        self._all: list[Recorded] = list(recording.exchanges)
+        self._recorded = list(dict.fromkeys((one.connection, one.channel) for one in self._all))
+        self._parts: dict[tuple[int, int], _Part] = {}
         self._lock = threading.Lock()
-        for recorded in recording.exchanges:
-            self._answers[self._content(recorded.packet)].append(recorded)
         self.unexpected: list[str] = []
         """Requests that the recording has no answer to; they got FAILURE."""
 
     def respond(self, exchange: Exchange) -> bytes:
         """In place of the session's answer."""
         with self._lock:
-            answers = self._answers.get(self._content(exchange.packet))
-            if not answers:
+            recorded = self._part(exchange).answer(self._content(exchange.packet))
+            if recorded is None:
                 path = (exchange.path or b"").decode("utf-8", "replace")
                 self.unexpected.append(f"{exchange.name} {path}".rstrip())
                 return exchange.codec.status(exchange.request_id or 0, Status.FAILURE, "Not in the recording")
-            recorded = answers.pop(0) if len(answers) > 1 else answers[0]
         if exchange.name == INIT:
             return recorded.reply
         shift = (exchange.request_id or 0) - recorded.request_id
@@ -62,11 +65,43 @@ class Player:
             exchange.end_channel("so it was recorded")
         return reply
 
+    def _part(self, exchange: Exchange) -> "_Part":
+        key = exchange.connection, exchange.channel
+        if key not in self._parts:
+            played = self._recorded[len(self._parts) % len(self._recorded)] if self._recorded else None
+            first = [one for one in self._all if (one.connection, one.channel) == played]
+            others = [one for one in self._all if (one.connection, one.channel) != played]
+            self._parts[key] = _Part(self._by_content(first), self._by_content(others))
+        return self._parts[key]
+
+    def _by_content(self, exchanges: Iterable[Recorded]) -> "dict[bytes, list[Recorded]]":
+        found: _Answers = defaultdict(list)
+        for recorded in exchanges:
+            found[self._content(recorded.packet)].append(recorded)
+        return found
+
     def _content(self, packet: bytes) -> bytes:
         """What a request is, whatever its number; every INIT is the same."""
         if packet[:1] == bytes([Packet.INIT]):
             return packet[:1]
         return packet[:1] + (content_masked(packet) if self._masked else packet)[5:]
+
+
+_Answers: TypeAlias = dict[bytes, list[Recorded]]
+
+
+class _Part:
+    """What one channel has still to hear."""
+
+    def __init__(self, first: _Answers, others: _Answers) -> None:
+        self._first = first
+        self._others = others
+
+    def answer(self, content: bytes) -> Recorded | None:
+        answers = self._first.get(content) or self._others.get(content)
+        if not answers:
+            return None
+        return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 def _shifted(packet: bytes, shift: int) -> bytes:

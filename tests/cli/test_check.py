@@ -112,7 +112,7 @@ def test_a_server_that_is_read_only_is_not_tried(command: Command) -> None:
 def test_the_scratch_directory_is_where_it_is_wanted(run: Run, server: Server) -> None:
     server.fs.make_directory("deep/down")
     assert run("check", "--directory", "deep/down", "--only", "rename").returncode == 0
-    assert server.log.of("MKDIR").first.path.startswith("/deep/down/.libsshd-check-")
+    assert str(server.log.of("MKDIR").first.path).startswith("/deep/down/.libsshd-check-")
     assert "no scratch directory" in run("check", "--directory", "none").stderr
 
 
