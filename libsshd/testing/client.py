@@ -86,6 +86,7 @@ class Connection:
     def close(self) -> None:
         from ssh2.exceptions import SSH2Error  # noqa: PLC0415
 
+        self.session.set_blocking(False)  # or what libssh2 lets go of later would wait for a peer that may be gone
         with suppress(SSH2Error, OSError):
             self.session.disconnect()
         self._sock.close()

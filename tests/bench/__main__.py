@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     new = argparse.ArgumentParser("./dev bench", description="libsshd beside OpenSSH, asyncssh and paramiko")
     rows, servers = tuple(TITLES), tuple(LAUNCHERS)
     new.add_argument("--scale", action="store_true", help="many sessions at once, many in a row: see --scale --help")
+    new.add_argument("--harness", action="store_true", help="starts and resets of libsshd.testing, and leaks")
     new.add_argument("--only", type=row_names, default=rows, metavar="ROW,...", help=", ".join(rows))
     new.add_argument("--servers", type=server_names, default=servers, metavar="NAME,...", help=", ".join(servers))
     counts = {
@@ -106,9 +107,16 @@ def run_scale(arguments: list[str]) -> int:
         return 0 if measure_scale(Scale(options.sessions, options.minutes, options.cycles), place) else 1
 
 
+def run_harness() -> int:
+    from .harness import measure as measure_harness
+
+    measure_harness()
+    return 0
+
+
 def plan_of(options: argparse.Namespace) -> Plan:
     chosen = dict(vars(options))
-    for name in ("json", "load", "plot", "baseline", "scale"):
+    for name in ("json", "load", "plot", "baseline", "scale", "harness"):
         chosen.pop(name)
     chosen["rows"] = chosen.pop("only")
     return Plan(**chosen)
@@ -149,6 +157,8 @@ def main(arguments: list[str]) -> int:
     for number in INTERRUPTS:
         signal.signal(number, interrupt)
     try:
+        if "--harness" in arguments:
+            return run_harness()
         return (run_scale if "--scale" in arguments else run_comparison)(arguments)
     except BenchError as error:
         say(f"bench: {error}")
