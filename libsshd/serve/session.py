@@ -168,7 +168,7 @@ class Session:
         self._step = Session._negotiate  # no bound method: a session must not hold itself
         self._intercepted: Answer | None = None
         self._is_first = False
-        self._tells_packets = self.journal.tells(PACKETS)
+        self._is_seen = self._tells_packets = self.journal.tells(PACKETS)
         self._sftp = sftp
         sftp.limit_handles(context.settings.max_handles_per_channel, context.handles)
         self._handles: dict[bytes, OpenFile | OpenDirectory] = {}
@@ -177,9 +177,9 @@ class Session:
 
     def answer(self, packet: bytes) -> bytes:
         """The encoded reply to a packet without its length field. Raises ProtocolError, HandlerTimeout, HangUp."""
-        if self._intercepted is not None:
-            return self._intercepted(packet)
-        return self._own_answer(packet)
+        if not self._is_seen:
+            return self._step(self, packet)
+        return self._own_answer(packet) if self._intercepted is None else self._intercepted(packet)
 
     def intercept(self, line: Line, interceptor: Interceptor) -> None:
         """Has every packet from now on answered by what the interceptor makes of it; nothing is left to C."""
@@ -289,7 +289,8 @@ class Session:
         if self.context.draining or self.journal.wants(logging.INFO):
             mask |= Watch.OPEN | Watch.CLOSE
         self._tells_packets = self.journal.tells(PACKETS)
-        if self._tells_packets or self._intercepted is not None:
+        self._is_seen = self._tells_packets or self._intercepted is not None
+        if self._is_seen:
             mask |= Watch.READ | Watch.WRITE | Watch.OPEN | Watch.CLOSE
         self._sftp.watch(mask)
 
