@@ -6,7 +6,6 @@ root or not; new objects get their modes as under a umask of 022; there are no e
 
 import os
 import threading
-import time
 from dataclasses import replace
 from errno import (
     EBUSY,
@@ -21,7 +20,6 @@ from errno import (
     EPERM,
     EWOULDBLOCK,
 )  # fmt: skip
-from itertools import islice
 from stat import S_IMODE
 
 from libsshd.constants import OpenFlags, Status
@@ -29,7 +27,9 @@ from libsshd.errors import UnsettableError
 from libsshd.fs.base import Content, Draft, normalise
 from libsshd.fs.changes import check_settable, ids_of
 from libsshd.fs.content import Contents, Metered, Produced
-from libsshd.fs.listing import ListedEntry, Listing, attributes_of
+from libsshd.fs.directory import MemoryDirectory
+from libsshd.fs.draft import MemoryDraft
+from libsshd.fs.listing import attributes_of
 from libsshd.fs.node import (
     NAME_MAX,
     READABLE,
@@ -57,87 +57,6 @@ _BLOCK = 4096
 _ROOMY = 1 << 40
 """Bytes that a tree without a quota says it may hold."""
 _NOBODY = 2**32 - 1
-
-
-class MemoryDirectory:
-    """An open directory: the names it had when it was opened, with the attributes they have when they are read."""
-
-    def __init__(self, fs: "MemoryFileSystem", node: DirectoryNode, fd: int, *, clock: bool) -> None:
-        self._fs = fs
-        self._fd = fd
-        self._listing = Listing(time.time(), clock=clock)
-        above = node if node is fs.root else node.parent
-        self._left = iter([(b".", node), (b"..", above), *node.entries.items()])
-
-    def read(self, limit: int) -> list[ListedEntry]:
-        """At most `limit` further entries, [] at the end."""
-        with self._fs.lock:
-            some = list(islice(self._left, limit))
-            return self._listing.entries([name for name, _ in some], [node.stat() for _, node in some])
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            with self._fs.lock:
-                self._fs.contents.drop_token(fd)
-
-
-class MemoryDraft:
-    """A file that nobody sees before it is published, or by the name of what is left of it alone."""
-
-    def __init__(
-        self,
-        fs: "MemoryFileSystem",
-        place: Found,
-        node: FileNode,
-        fd: int,
-        *,
-        exclusive: bool,
-        resumable: bool = False,
-    ) -> None:
-        self._fs = fs
-        self._place = place
-        self._node = node
-        self._exclusive = exclusive
-        self.fd = fd
-        self.resumable = resumable
-        self.spared = False
-        self.is_over = False
-
-    @property
-    def _partial(self) -> bytes:
-        return PARTIAL + self._place.name
-
-    def publish(self) -> None:
-        """Raises OSError."""
-        parent, name, _ = self._place
-        with self._fs.lock:
-            there = parent.entries.get(name)
-            if there is not None and self._exclusive:
-                raise error(EEXIST)
-            if isinstance(there, DirectoryNode):
-                raise error(EISDIR)
-            self._drop_partial()
-            self._fs.detach(parent, name)
-            self._node.links = 1
-            parent.put(name, self._node)
-            self.is_over = True
-
-    def withdraw(self) -> None:
-        """Nothing is left of it, unless it is to be spared."""
-        if self.is_over:
-            return
-        with self._fs.lock:
-            self.is_over = True
-            if not self.spared:
-                self._drop_partial()
-
-    def _drop_partial(self) -> None:
-        if self._place.parent.entries.get(self._partial) is self._node:
-            self._fs.detach(self._place.parent, self._partial)
 
 
 class MemoryFileSystem(Tree):

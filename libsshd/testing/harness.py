@@ -3,6 +3,7 @@
 `Harness` goes around any SFTPServer; `Server` makes one that suits a test.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -26,6 +27,7 @@ from libsshd.testing.rule import Rules
 from libsshd.testing.switchboard import Switchboard
 
 USER, PASSWORD = "tester", "secret"
+logging.getLogger("libsshd").addHandler(logging.NullHandler())  # what goes wrong on purpose is no news
 
 _DEFAULTS: Mapping[str, object] = {
     "local_host": "127.0.0.1",

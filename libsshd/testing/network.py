@@ -8,7 +8,7 @@ import itertools
 import random
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from libsshd.testing.relay import BOTH, FROM_CLIENT, TO_CLIENT, Conditions, How, Loss, Relay
@@ -32,6 +32,8 @@ class Network:
 
     def __init__(self) -> None:
         self._ways = {FROM_CLIENT: Conditions(), TO_CLIENT: Conditions()}
+        self._own: dict[int, dict[str, Conditions]] = {}
+        """Conditions of connections that have their own, by number."""
         self._plans: list[_Plan] = []
         self._relays: set[Relay] = set()
         self._lock = threading.Lock()
@@ -73,18 +75,31 @@ class Network:
 
     def set(
         self, *, latency: float | None = None, jitter: float | None = None, bandwidth: float | None = None,
-        towards: Towards = "both",
+        towards: Towards = "both", connection: int | None = None,
     ) -> None:  # fmt: skip
-        """Changes what is given, in both directions or one. Raises ValueError."""
+        """Changes what is given, in both directions or one, for all connections or one, which from then on goes by
+        its own alone. Raises ValueError.
+        """
         self._check(towards in ("both", "client", "server"), 'towards is "both", "client" or "server"')
         self._check((latency or 0) >= 0 and (jitter or 0) >= 0, "latency and jitter are 0 seconds or more")
         self._check(bandwidth is None or bandwidth > 0, "a bandwidth is more than 0 bytes per second")
         ways = {"client": [TO_CLIENT], "server": [FROM_CLIENT]}.get(towards, [FROM_CLIENT, TO_CLIENT])
+        conditions_of = self._ways if connection is None else self._own_of(connection)
         for way in ways:
-            conditions = self._ways[way]
+            conditions = conditions_of[way]
             conditions.latency = conditions.latency if latency is None else latency
             conditions.jitter = conditions.jitter if jitter is None else jitter
             conditions.bandwidth = conditions.bandwidth if bandwidth is None else bandwidth
+
+    def _own_of(self, connection: int) -> dict[str, Conditions]:
+        """They begin as those of all."""
+        with self._lock:
+            if connection not in self._own:
+                self._own[connection] = {name: replace(conditions) for name, conditions in self._ways.items()}
+                for relay in self._relays:
+                    if relay.number == connection:
+                        relay.govern(self._own[connection])
+            return self._own[connection]
 
     def lose(
         self, after: int = 0, direction: Direction = "both", how: How = "reset", connection: int | None = None
@@ -116,11 +131,13 @@ class Network:
             conditions.latency, conditions.jitter, conditions.bandwidth = 0.0, 0.0, None
         with self._lock:
             self._plans = []
+            self._own = {}
             self._numbers = itertools.count(1)
             self._dice = random.Random(0)  # noqa: S311
             relays = list(self._relays)
         for relay in relays:
             relay.unplan()
+            relay.govern(self._ways)
 
     # --- connections ---
 
@@ -131,11 +148,12 @@ class Network:
         with self._lock:
             number = next(self._numbers)
             losses = [plan.loss for plan in self._plans if plan.connection in (None, number)]
+            ways = self._own.get(number, self._ways)
             dice = random.Random(self._dice.random())  # noqa: S311
-        if not (self.live or losses or any(conditions.matter for conditions in self._ways.values())):
+        if not (self.live or losses or any(conditions.matter for conditions in ways.values())):
             return sock
         inner, served = socket.socketpair()
-        relay = Relay(number, sock, inner, self._ways, losses, dice)
+        relay = Relay(number, sock, inner, ways, losses, dice)
         try:
             relay.start()
         except RuntimeError:

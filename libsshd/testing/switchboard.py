@@ -8,7 +8,8 @@ from contextlib import suppress
 from functools import partial
 
 from libsshd._native import Key
-from libsshd.constants import Packet
+from libsshd.constants import Packet, Status
+from libsshd.dispatch import HandlerTimeout
 from libsshd.events import SSHUserAuthRequest
 from libsshd.serve.interception import Answer, HangUp, Line
 from libsshd.serve.session import ProtocolError, Session
@@ -123,15 +124,18 @@ class Conversation:
         self._downloads: dict[bytes, int] = {}
 
     def answer(self, packet: bytes) -> bytes:
-        """Raises HangUp, ProtocolError."""
+        """Raises HangUp, ProtocolError, HandlerTimeout."""
         exchange = self._watcher.exchange(packet)
         began = time.monotonic()
         try:
             self._count(exchange)
             exchange.reply = self._replied(exchange)
-        except (HangUp, ProtocolError):
+        except (HangUp, ProtocolError, HandlerTimeout):
             exchange.lost = True
             raise
+        except Exception as error:  # noqa: BLE001 - of a function of the test: it fails that, not the connection
+            self._board.failed(error)
+            exchange.reply = _failure(exchange)
         finally:
             exchange.seconds = time.monotonic() - began
             self._board.log.add(exchange)
@@ -187,6 +191,11 @@ class Conversation:
         held = b"".join(exchange.held)
         exchange.held.clear()
         return exchange.reply + held
+
+
+def _failure(exchange: Exchange) -> bytes:
+    number = exchange.request_id
+    return b"" if number is None else exchange.codec.status(number, Status.FAILURE, "A function of the test failed")
 
 
 def _speak(exchange: Exchange, reply: bytes) -> None:

@@ -134,6 +134,36 @@ def test_a_producer_that_fails_is_an_error_of_the_test() -> None:
         server.__exit__(None, None, None)
 
 
+def test_a_function_that_fails_is_an_error_of_the_test_too() -> None:
+    server = testing.server()
+    server.faults.on("STAT").call(lambda exchange, proceed: bytes(1 // 0))
+    with sftp(server) as client:
+        assert "A function of the test failed" in failure_of(client.stat, "/")
+        client.lstat("/")
+    with pytest.raises(ZeroDivisionError):
+        server.__exit__(None, None, None)
+
+
+def test_what_fails_on_purpose_is_not_printed_where_nobody_wants_to_know() -> None:
+    program = """
+import logging
+from libsshd import testing
+from libsshd.testing.client import Channel, Connection, Sftp
+with testing.server() as server:
+    server.faults.on("STAT").fail()
+    connection = Connection(server.host, server.port, 20.0)
+    connection.session.userauth_password(server.user, server.password)
+    sftp = Sftp(Channel(connection.session))
+    try:
+        sftp.stat(b"/none")
+    except OSError as error:
+        print(error)
+    connection.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("FAILURE: Failure\n", "")
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # in paramiko's own thread
 def test_it_stops_although_a_client_neither_reads_nor_leaves(server: Server) -> None:
     server.fs.produce("big", 1 << 30, lambda offset, length: bytes(length))

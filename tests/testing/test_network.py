@@ -103,6 +103,24 @@ def test_latency_may_be_of_one_direction_alone_and_changes_what_runs(network: Ne
     assert time.monotonic() - began >= 0.2
 
 
+def test_a_connection_may_have_conditions_of_its_own(network: Network, stack: ExitStack) -> None:
+    network.set(latency=0.3, connection=2)
+    first, second = Echo(network, stack), Echo(network, stack)
+    began = time.monotonic()
+    second.client.sendall(b"x")
+    first.client.sendall(b"x")
+    first.read(first.server, 1)
+    second.server.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        second.server.recv(1)
+    second.server.settimeout(DEADLINE)
+    second.read(second.server, 1)
+    assert time.monotonic() - began >= 0.3
+    network.set(latency=0.2, towards="server", connection=2)
+    network.clear()
+    assert network.latency == 0
+
+
 def test_jitter_never_reorders(network: Network, stack: ExitStack) -> None:
     network.jitter = 0.05
     echo = Echo(network, stack)

@@ -16,7 +16,7 @@ PYTHON = [code for language, code in BLOCKS if language == "python"]
 TESTS = [code for code in PYTHON if re.search(r"^(def test_|class )", code, re.MULTILINE)]
 
 CLIENT = """
-import io, warnings
+import io, threading
 from contextlib import contextmanager
 
 import paramiko
