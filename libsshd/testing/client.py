@@ -102,12 +102,16 @@ class Channel:
 
     def ask(self, packet: bytes) -> bytes:
         """The reply to a packet that has no length field, with its own. Raises EOFError, SSH2Error."""
+        self.send(packet)
+        head = self._read(4)
+        return head + self._read(int.from_bytes(head, "big"))
+
+    def send(self, packet: bytes) -> None:
+        """Asks, and leaves the reply to others. Raises SSH2Error."""
         data = string(packet)
         while data:
             _, count = self._channel.write(data)
             data = data[count:]
-        head = self._read(4)
-        return head + self._read(int.from_bytes(head, "big"))
 
     def _read(self, length: int) -> bytes:
         while len(self._buffer) < length:

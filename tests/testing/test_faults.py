@@ -64,7 +64,7 @@ def test_fail_does_nothing(server: Server, client: Sftp) -> None:
 
 def test_no_reply_does_what_is_asked(server: Server, channel: Channel, client: Sftp) -> None:
     server.faults.on("MKDIR").no_reply()
-    channel._channel.write(string(u8(Packet.MKDIR) + u32(7) + string(b"/new") + u32(0)))
+    channel.send(u8(Packet.MKDIR) + u32(7) + string(b"/new") + u32(0))
     assert channel.ask(stat_request(8, b"/new"))[5:9] == u32(8), "the answer to the next request comes first"
     assert "new" in server.fs
 
@@ -143,7 +143,7 @@ def test_wrong_id_and_duplicate_and_reply_are_exact(server: Server, channel: Cha
 
 def test_replies_change_places(server: Server, channel: Channel, client: Sftp) -> None:
     server.faults.on("STAT", nth=1).reorder()
-    channel._channel.write(string(stat_request(80)))
+    channel.send(stat_request(80))
     assert channel.ask(stat_request(81))[5:9] == u32(81)
     assert channel.ask(stat_request(82))[5:9] == u32(80)
 
@@ -215,7 +215,7 @@ def test_an_end_comes_before_in_the_middle_of_or_behind_a_reply(
 
 def test_what_is_cut_is_followed_by_the_end_of_the_channel(server: Server, channel: Channel, client: Sftp) -> None:
     server.faults.on("STAT").truncate(6)
-    channel._channel.write(string(stat_request(1)))
+    channel.send(stat_request(1))
     assert channel._read(6)[4:6] == b"\x69\x00"
     assert channel._channel.read(10)[0] <= 0
     server.log.wait_for("STAT")
@@ -233,7 +233,7 @@ def test_a_stall_ends_with_its_client(server: Server) -> None:
         connection.session.userauth_password(server.user, server.password)
         channel = Channel(connection.session)
         Sftp(channel)
-        channel._channel.write(string(stat_request(1)))
+        channel.send(stat_request(1))
         assert stalls.wait(20)
         connection._sock.close()
     server.log.wait_for("DISCONNECT")

@@ -9,7 +9,7 @@ import sys
 import threading
 import unittest
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,7 +17,10 @@ import paramiko
 import pytest
 
 from libsshd import testing
+from libsshd.constants import Packet
 from libsshd.testing import Exchange, Server
+from libsshd.testing.client import Channel, Connection, Sftp
+from libsshd.wire.buffer import string, u8, u32, u64
 from tests.support.command import environment
 from tests.testing.clients import failure_of, sftp
 
@@ -164,30 +167,25 @@ with testing.server() as server:
     assert (done.stdout, done.stderr) == ("FAILURE: Failure\n", "")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # in paramiko's own thread
 def test_it_stops_although_a_client_neither_reads_nor_leaves(server: Server) -> None:
-    server.fs.produce("big", 1 << 30, lambda offset, length: bytes(length))
     stalls = threading.Event()
 
     def stall(o: Exchange, _: object) -> None:
         stalls.set()
         o.stall()
 
+    server.fs.produce("big", 1 << 30, lambda offset, length: bytes(length))
     server.faults.on("STAT").call(stall)
-    with sftp(server) as client:
-        file = client.open("/big")
-        file.prefetch(1 << 28)
-        waiting = threading.Thread(target=ask_in_vain, args=(client,))
-        waiting.start()
+    with closing(Connection(server.host, server.port, 20.0)) as connection:
+        connection.session.userauth_password(server.user, server.password)
+        channel = Channel(connection.session)
+        handle = Sftp(channel).open(b"/big", 1)
+        for number in range(8):
+            channel.send(u8(Packet.READ) + u32(number) + string(handle) + u64(0) + u32(200_000))
+        channel.send(u8(Packet.STAT) + u32(9) + string(b"/"))
         assert stalls.wait(20)
         server.stop()
-        waiting.join(20)
-        assert not waiting.is_alive()
-
-
-def ask_in_vain(client: paramiko.SFTPClient) -> None:
-    with suppress(OSError, EOFError):
-        client.stat("/")
+    assert threads() == set()
 
 
 def threads() -> set[str]:
