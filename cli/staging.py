@@ -29,7 +29,8 @@ def staged(server: SFTPServer, options: argparse.Namespace) -> Iterator[Callable
                 control = Control(harness, options.control)
                 stack.callback(control.stop)
         except OSError as error:
-            raise CommandError(f"{error.filename or options.control} cannot be used: {error.strerror}") from None
+            name, why = error.filename or options.control, error.strerror or error
+            raise CommandError(f"{name} cannot be used: {why}") from None
         except ValueError as error:
             raise CommandError(f"the faults in {options.faults} are wrong: {error}") from None
         yield control.start if control is not None else lambda: None

@@ -446,6 +446,7 @@ class SFTPServer(EventHooks, Settings):
         self._prompts.resize(0)
         self._connection_defaults = ConnectionSettings()
         self.host_keys = []
+        self.file_system = None
 
     def __enter__(self) -> "SFTPServer":
         self.start_listening()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from libsshd.constants import Status
     from libsshd.testing.case import SFTPServerMixin
     from libsshd.testing.exchange import Exchange
-    from libsshd.testing.harness import Server, server
+    from libsshd.testing.harness import Harness, Server, server
     from libsshd.testing.log import Log, Record
     from libsshd.testing.network import Network
     from libsshd.testing.recording import Recording
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Exchange",
+    "Harness",
     "Log",
     "Network",
     "Record",
@@ -34,6 +35,7 @@ __all__ = [
 
 _HOMES = {
     "Exchange": "libsshd.testing.exchange",
+    "Harness": "libsshd.testing.harness",
     "Log": "libsshd.testing.log",
     "Network": "libsshd.testing.network",
     "Record": "libsshd.testing.log",

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 import paramiko
 import pytest
 
-from libsshd import testing
+from libsshd import HostKey, SFTPServer, testing
 
 
 @contextmanager
