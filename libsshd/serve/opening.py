@@ -92,15 +92,23 @@ def open_path(session: "Session", path: bytes, r: Open, take_lock: Callable[[Ope
     upload = _upload(session, path, r, nofollow=nofollow)
     told = told_path(session, path)
     if upload is not None:
-        return file_of(told, r, upload.fd, upload, session.fs.content(upload.fd))
+        return _without_text(file_of(told, r, upload.fd, upload, session.fs.content(upload.fd)))
     fd = _descriptor(session, path, flags, r.attributes, nofollow=nofollow)
-    file = file_of(told, r, fd, content=session.fs.content(fd))
+    file = _without_text(file_of(told, r, fd, content=session.fs.content(fd)))
     if wants_lock:
         try:
             take_lock(file)
         except BaseException:
             file.close()
             raise
+    return file
+
+
+def _without_text(file: OpenFile) -> OpenFile:
+    """Lines are found by the descriptor alone. Raises StatusError for text whose content is made elsewhere."""
+    if file.text and file.content is not None:
+        file.close()
+        raise StatusError(Status.OP_UNSUPPORTED, "This file cannot be opened as text")
     return file
 
 

@@ -17,9 +17,10 @@ from libsshd.server import SFTPServer
 from libsshd.settings import Settings
 from libsshd.testing import Server
 from libsshd.wire import messages as m
+from libsshd.wire.buffer import u32, u64
 from tests.testing.clients import failure_of, sftp
 
-from .asking import APPEND, CREAT, EXCLUSIVE, SHARED, TRUNC, Asked, R, W
+from .asking import APPEND, CREAT, EXCLUSIVE, SHARED, TEXT, TRUNC, Asked, R, W
 
 HANDLE, STATUS = 102, 101
 
@@ -80,6 +81,21 @@ def test_a_copy_of_what_is_produced_is_made(fs: MemoryFileSystem, asked: Asked) 
     assert status_of(asked, m.Write(1, opened(asked, b"/made", W), 0, b"x")) == Status.PERMISSION_DENIED
     opened(asked, b"/made", W | TRUNC)
     assert fs["made"] == b""
+
+
+def test_text_is_for_files_of_which_a_descriptor_tells_all(fs: MemoryFileSystem, asked: Asked) -> None:
+    fs.produce("made", 100, lambda offset, length: bytes(length))
+    assert status_of(asked, m.Open(1, b"/made", R | TEXT, m.Attributes())) == Status.OP_UNSUPPORTED
+    handle = opened(asked, b"/file", R | TEXT)
+    assert status_of(asked, m.Close(1, handle)) == Status.OK
+    fs.quota = 100
+    assert status_of(asked, m.Open(1, b"/new", W | CREAT | TEXT, m.Attributes())) == Status.OP_UNSUPPORTED
+
+
+def test_a_produced_file_is_all_data_for_whoever_asks_for_ranges(fs: MemoryFileSystem, asked: Asked) -> None:
+    fs.produce("made", 100, lambda offset, length: bytes(length))
+    reply = asked.ask(m.Ranges(1, opened(asked, b"/made", R), 10, 90))
+    assert reply.body == u32(1) + u64(10) + u64(90) + b"\x01"
 
 
 def test_a_quota_is_the_end_of_a_disk(fs: MemoryFileSystem, asked: Asked) -> None:
