@@ -184,7 +184,7 @@ def _argv(client: str, operation: str, server: Server) -> tuple[list[str], bytes
     return [sys.executable, "-m", "tests.testing.drive", client, operation], described
 
 
-def drive(client: str, operation: str, server: Server, place: Path) -> str:
+def drive(client: str, operation: str, server: Server, place: Path, patience: float = PATIENCE) -> str:
     """What becomes of an operation: "right", "wrong" without an error, "error", or "waits"."""
     place.mkdir()
     (place / "data").write_bytes(DATA)
@@ -196,7 +196,7 @@ def drive(client: str, operation: str, server: Server, place: Path) -> str:
         start_new_session=True,
     )  # fmt: skip
     try:
-        output, _ = process.communicate(given, timeout=PATIENCE)
+        output, _ = process.communicate(given, timeout=patience)
     except subprocess.TimeoutExpired:
         return "waits"
     finally:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from libsshd import testing
 from libsshd.testing import Server
-from tests.testing.drive import CLIENTS, DATA, NAMES, drive
+from tests.testing.drive import CLIENTS, DATA, NAMES, PATIENCE, drive
 
 AT = 200_000
 """An offset in the file that is transferred: each client has a READ or a WRITE that covers it."""
@@ -94,11 +94,11 @@ def make_server() -> Server:
     return server
 
 
-def observe(name: str, client: str, place: Path) -> str:
+def observe(name: str, client: str, place: Path, patience: float = PATIENCE) -> str:
     """The outcome of a scene for a client."""
     with make_server() as server:
         SCENES[name].arm(server)
-        return drive(client, SCENES[name].operation, server, place)
+        return drive(client, SCENES[name].operation, server, place, patience)
 
 
 def row(name: str, outcomes: list[str]) -> str:
