@@ -172,6 +172,25 @@ def test_a_user_may_be_kept_in_his_home(server: Server) -> None:
         assert "Permission denied" in failure_of(client.stat, "/home/bob/out")
 
 
+def test_c_leaves_to_python_what_a_descriptor_does_not_tell(fs: MemoryFileSystem) -> None:
+    """Without the harness, which has everything pass through Python."""
+    fs.produce("made", 1000, lambda offset, length: b"\x07" * length)
+    fs.quota = 1015  # what is produced counts, too
+    server = SFTPServer(file_system=fs, local_host="127.0.0.1", local_port=0, host_keys=[HostKey.generate()])
+    server.on_ssh_user_auth_request = lambda e: setattr(e, "accept", True)
+    with server, paramiko.Transport(("127.0.0.1", server.local_port)) as transport:
+        transport.connect(username="bob", password="any")
+        client = paramiko.SFTPClient.from_transport(transport)
+        assert client is not None
+        with client.open("/made") as made:
+            assert made.read() == b"\x07" * 1000
+        file = client.open("/new", "wb", bufsize=0)
+        assert "No space left" in failure_of(file.write, b"abcdefgh")
+        with client.open("/file") as old:
+            assert old.read() == b"0123456789"
+    assert fs["new"] == b"abcde"
+
+
 def test_there_is_one_file_system_or_the_other(tmp_path: object) -> None:
     server = SFTPServer(file_system=MemoryFileSystem(), root_directory=str(tmp_path), local_port=0)
     server.host_keys = [HostKey.generate()]
