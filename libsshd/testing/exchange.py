@@ -106,6 +106,7 @@ class Exchange(Occasion):
 
     def send(self, data: bytes) -> None:
         """Hands bytes to the client at once, as far as it takes them."""
+        self.reply += data
         self.session.reply(data)
         self.session.flush()
 

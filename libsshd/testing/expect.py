@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn, TypeAlias
 
 from libsshd.constants import OpenFlags, Status
 from libsshd.testing.log import Log, Record, Selection
+from libsshd.testing.transcript import readable
 
+_Handle: TypeAlias = tuple[int, int, str]
+"""Connection, channel, and what it is there."""
 _WITHIN = 5.0
 _SHOWN = 40
 _CHANGING = (
@@ -18,10 +21,11 @@ _CHANGING = (
 class Expect:
     """`within` is how many seconds a method waits at most; then it raises AssertionError, with the conversation."""
 
-    def __init__(self, log: Log, read: Callable[[str], bytes]) -> None:
-        """`read` gives the content of a file, or raises OSError."""
+    def __init__(self, log: Log, read: Callable[[str], bytes], size: Callable[[str], int]) -> None:
+        """`read` gives the content of a file, `size` how long that is; both raise OSError."""
         self._log = log
         self._read = read
+        self._size = size
         self.within = _WITHIN
 
     # --- files ---
@@ -43,15 +47,21 @@ class Expect:
             self._fail(_difference(path, self._content(path), wanted), path)
 
     def downloaded(self, path: str, content: bytes | None = None) -> None:
-        """All that the file has was read, or so many bytes as `content`."""
-        size = len(content if content is not None else self._content(path) or b"")
+        """The file was opened, and all that it has was read, or so many bytes as `content`."""
+        size = len(content) if content is not None else self._length(path)
         absolute = _absolute(path)
 
         def read() -> bool:
-            parts = self._log.of("READ", status=Status.OK, where=lambda record: record.path == absolute)
-            return _covered([(record.offset or 0, record.bytes) for record in parts]) >= size
+            found = self._log.of("OPEN", "READ", status=Status.OK, where=lambda record: record.path == absolute)
+            return len(found) > 0 and _covered([(record.offset or 0, record.bytes) for record in found]) >= size
 
         self._demand(read, f"{path} was not read to its end at {size}", path)
+
+    def _length(self, path: str) -> int:
+        try:
+            return self._size(path)
+        except OSError:
+            self._fail(f"there is no file {path}", path)
 
     def nothing_changed(self) -> None:
         """No request that changes something went well, and nothing was opened to be written."""
@@ -60,22 +70,19 @@ class Expect:
             self._fail(f"{found.first.name} changed {found.first.path}")
 
     def _was_closed(self, path: str) -> bool:
-        opened = self._log.of("OPEN", status=Status.OK, where=lambda record: record.path == path and _writes(record))
-        if any(self._closing(record) is not None for record in opened):
-            return True
-        renamed = self._log.of("RENAME", status=Status.OK, where=lambda record: record.new_path == path)
-        return any(record.path not in (None, path) and self._was_closed(str(record.path)) for record in renamed)
-
-    def _closing(self, opened: Record, status: Status | None = Status.OK) -> Record | None:
-        """The CLOSE of what an OPEN or OPENDIR opened."""
-        handle = _handle(opened)
-        found = self._log.of(
-            "CLOSE",
-            connection=opened.connection,
-            status=status,
-            where=lambda record: record.channel == opened.channel and record.handle == handle,
-        )
-        return found[0] if found else None
+        """Follows what was closed, and then perhaps renamed, from the first record to the last."""
+        opened: dict[_Handle, set[str]] = {}
+        names: set[str] = set()
+        for record in self._log.of("OPEN", "CLOSE", "RENAME", status=Status.OK):
+            if record.name == "OPEN":
+                opened[_opened(record)] = {record.path or ""} if _writes(record) else set()
+            elif record.name == "CLOSE":
+                names |= opened.pop(_closed(record), set())
+            elif record.new_path is not None:
+                for known in (names, *opened.values()):
+                    if record.path in known:
+                        known.add(record.new_path)
+        return path in names
 
     def _content(self, path: str) -> bytes | None:
         try:
@@ -90,8 +97,13 @@ class Expect:
         self._demand(lambda: not self._left_open(), lambda: f"never closed: {', '.join(self._left_open())}")
 
     def _left_open(self) -> list[str]:
-        opened = self._log.of("OPEN", "OPENDIR", status=Status.OK)
-        return [record.path or "" for record in opened if self._closing(record, None) is None]
+        opened: dict[_Handle, str] = {}
+        for record in self._log.of("OPEN", "OPENDIR", "CLOSE"):
+            if record.name == "CLOSE":
+                opened.pop(_closed(record), None)
+            elif record.status == Status.OK:
+                opened[_opened(record)] = record.path or ""
+        return list(opened.values())
 
     def order(self, *names: str, **selection: Any) -> None:
         """These requests came in this order, whatever came between them; of those that `Log.of` selects."""
@@ -131,10 +143,10 @@ class Expect:
         if not self._log.wait_until(holds, self.within):
             self._fail(otherwise if isinstance(otherwise, str) else otherwise(), path)
 
-    def _fail(self, sentence: str, path: str | None = None) -> None:
+    def _fail(self, sentence: str, path: str | None = None) -> NoReturn:
         records = self._log.all if path is None else self._log.of(path=_absolute(path))
         about = "The conversation" if path is None else f"The conversation about {path}"
-        raise AssertionError(f"{sentence}\n{about}:\n{records}")
+        raise AssertionError(f"{readable(sentence)}\n{readable(about)}:\n{records}")
 
 
 def _absolute(path: str) -> str:
@@ -146,9 +158,13 @@ def _writes(record: Record) -> bool:
     return bool(flags & OpenFlags.WRITE)
 
 
-def _handle(opened: Record) -> str:
-    handle: bytes = getattr(opened.reply, "handle", b"")
-    return handle.decode("utf-8", "surrogateescape")
+def _opened(record: Record) -> _Handle:
+    handle: bytes = getattr(record.reply, "handle", b"")
+    return record.connection, record.channel, handle.decode("utf-8", "surrogateescape")
+
+
+def _closed(record: Record) -> _Handle:
+    return record.connection, record.channel, record.handle or ""
 
 
 def _covered(parts: list[tuple[int, int]]) -> int:

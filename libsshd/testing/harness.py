@@ -59,7 +59,7 @@ class Harness:
         """What goes wrong, and when."""
         self.network = Network()
         """How the network behaves."""
-        self.expect = Expect(self.log, self._content)
+        self.expect = Expect(self.log, self._content, self._size)
         """Assertions about what a client did."""
         self._player: Player | None = None
         self._board = Switchboard(self.log, self.faults, self.network)
@@ -75,7 +75,15 @@ class Harness:
     def _content(self, path: str) -> bytes:
         if isinstance(self._fs, MemoryFileSystem):
             return self._fs[path]
-        return Path(self.server.root_directory, path.lstrip("/")).read_bytes()
+        return self._file(path).read_bytes()
+
+    def _size(self, path: str) -> int:
+        if isinstance(self._fs, MemoryFileSystem):
+            return self._fs.stat(os.fsencode("/" + path.lstrip("/"))).size or 0
+        return self._file(path).stat().st_size
+
+    def _file(self, path: str) -> Path:
+        return Path(self.server.root_directory, path.lstrip("/"))
 
     def record(self, path: str | os.PathLike[str], *, mask_data: bool = False) -> None:
         """Writes what happens from now on into a file, one JSON object a line (docs/testing.md). Raises OSError."""

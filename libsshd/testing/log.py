@@ -20,6 +20,8 @@ _KEPT = 100_000
 """Records; with more, the oldest make room."""
 _PREVIEW = 64
 """Bytes of a content that a record keeps."""
+_NAMES = 8
+"""Entries of a listing that a record keeps."""
 _STATUSES = {int(status): status for status in Status}
 
 
@@ -86,7 +88,7 @@ def record_of(exchange: Exchange, number: int, seconds: float) -> Record:
         length=exchange.length,
         bytes=_moved(exchange, reply),
         request=_shortened(exchange.request),
-        status=_status(exchange.reply, reply),
+        status=_status(b"" if exchange.lost else exchange.reply, reply),
         message=reply.text.decode("utf-8", "replace") if isinstance(reply, StatusReply) else "",
         reply=_shortened_reply(reply),
         entries=len(reply.entries) if isinstance(reply, NameReply) else 0,
@@ -115,8 +117,8 @@ def _shortened(request: Any) -> Any:
 def _shortened_reply(reply: Reply | None) -> Reply | None:
     if isinstance(reply, DataReply):
         return replace(reply, data=reply.data[:_PREVIEW])
-    if isinstance(reply, NameReply) and len(reply.entries) > _PREVIEW:
-        return replace(reply, entries=reply.entries[:_PREVIEW])
+    if isinstance(reply, NameReply) and len(reply.entries) > _NAMES:
+        return replace(reply, entries=reply.entries[:_NAMES])
     return reply
 
 

@@ -19,30 +19,33 @@ from libsshd.testing.exchange import Exchange
 from libsshd.testing.log import record_of
 from libsshd.version import __version__
 from libsshd.wire.buffer import Malformed, Reader, string, u8
+from libsshd.wire.replies import split_packets
 
 FORMAT = 1
 _HEAD = "libsshd-recording"
 
 
 def content_masked(packet: bytes) -> bytes:
-    """A WRITE, without its length field, whose content is zeros; any other packet as it is."""
+    """A WRITE, without its length field, whose content is zeros, even if it is cut; other packets as they are."""
     if packet[:1] != u8(Packet.WRITE):
         return packet
     try:
         r = Reader(packet, 5)
         r.string()
         r.u64()
-        start = r.position
-        length = len(r.string())
+        length = r.u32()
     except Malformed:
         return packet
-    return packet[: start + 4] + bytes(length) + packet[start + 4 + length :]
+    content = packet[r.position : r.position + length]
+    return packet[: r.position] + bytes(len(content)) + packet[r.position + length :]
 
 
 def _reply_masked(reply: bytes) -> bytes:
-    if reply[4:5] != u8(Packet.DATA) or len(reply) < 13:
-        return reply
-    return reply[:13] + bytes(len(reply) - 13)
+    return b"".join(map(_data_masked, split_packets(reply)))
+
+
+def _data_masked(packet: bytes) -> bytes:
+    return packet[:13] + bytes(len(packet[13:])) if packet[4:5] == u8(Packet.DATA) else packet
 
 
 class Recorder:
@@ -105,6 +108,7 @@ class Recorded:
     packet: bytes
     reply: bytes
     lost: bool = False
+    faults: tuple[str, ...] = ()
 
     @property
     def request_id(self) -> int:
@@ -153,6 +157,7 @@ def _recorded(fields: dict[str, Any]) -> Recorded:
         packet=base64.b64decode(fields["packet"], validate=True),
         reply=base64.b64decode(fields["reply"], validate=True),
         lost=bool(fields.get("lost", False)),
+        faults=tuple(fields.get("faults", ())),
     )
 
 

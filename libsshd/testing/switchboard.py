@@ -138,11 +138,13 @@ class Conversation:
             exchange.reply = _failure(exchange)
         finally:
             exchange.seconds = time.monotonic() - began
+            if not exchange.lost:
+                exchange.reply = self._with_held(exchange)
             self._board.log.add(exchange)
             recorder = self._board.recorder
             if recorder is not None:
                 recorder.add(exchange)
-        return self._with_held(exchange)
+        return exchange.reply
 
     def _count(self, exchange: Exchange) -> None:
         """Which upload or download it is about."""

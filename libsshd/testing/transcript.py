@@ -34,6 +34,19 @@ def transcript(records: Sequence["Record"]) -> str:
     return "\n".join(lines) or "(nothing)"
 
 
+def readable(text: str) -> str:
+    """With escapes for what a terminal, or a file of UTF-8, would take amiss: names are any bytes."""
+    return text if text.isprintable() else "".join(map(_readable, text))
+
+
+def _readable(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
 def _lines(records: Iterable["Record"]) -> Iterator[str]:
     for _, group in groupby(records, key=_run):
         run = list(group)
@@ -42,7 +55,7 @@ def _lines(records: Iterable["Record"]) -> Iterator[str]:
 
 def _run(record: "Record") -> tuple[object, ...]:
     """What records have in common that are shown in one line."""
-    if record.name not in _RUNS or record.faults or record.status not in (Status.OK, None):
+    if record.name not in _RUNS or record.faults or record.status != Status.OK:
         return (record.number,)
     return record.name, record.connection, record.channel, record.handle
 
@@ -54,7 +67,7 @@ def _line(record: "Record", run: Sequence["Record"]) -> str:
     else:
         text = f"{_asked(record, run):<44} -> {_answered(record, run)}"
     marks = f"   ({', '.join(record.faults)})" if record.faults else ""
-    return f"{head}{text}{marks}".rstrip()
+    return readable(f"{head}{text}{marks}".rstrip())
 
 
 def _asked(record: "Record", run: Sequence["Record"]) -> str:

@@ -49,6 +49,7 @@ def test_hostile_packets_are_answered_and_logged(version: int, rounds: Rounds) -
         channel.ask(u8(Packet.INIT) + u32(version))
         for number in range(rounds(1000, 100_000)):
             if number % 50 == 0:
+                server.fs.clear()
                 server.fs["f"] = b"x" * 100
                 server.fs.make_directory("d")
             channel.ask(request(dice, number))

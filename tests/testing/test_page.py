@@ -32,8 +32,7 @@ def sftp(server):
         key = paramiko.Ed25519Key(data=__import__("base64").b64decode(blob))
         ssh.get_host_keys().add(f"[{server.host}]:{server.port}", name, key)
         ssh.connect(server.host, server.port, server.user, server.password, look_for_keys=False, allow_agent=False)
-        with ssh.open_sftp() as client:
-            yield client
+        yield ssh.open_sftp()
 
 
 def upload(server, path, content=b"content"):

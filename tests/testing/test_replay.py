@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import paramiko
@@ -12,8 +14,11 @@ import pytest
 from libsshd import testing
 from libsshd.constants import Packet
 from libsshd.testing import Recording, Server
+from libsshd.testing.client import Channel, Connection
 from libsshd.testing.recording import content_masked, with_handles
 from libsshd.wire.buffer import string, u8, u32, u64
+from libsshd.wire.codec import codec_for
+from libsshd.wire.replies import NameReply, decode_reply
 from tests.testing.clients import failure_of, sftp
 
 FILES = {"in/a.csv": b"0123456789", "in/b.csv": b"b"}
@@ -212,4 +217,134 @@ def test_of_a_write_only_the_content_is_masked() -> None:
     head = u8(Packet.WRITE) + u32(7) + string(b"h") + u64(3)
     assert content_masked(head + string(b"abc") + b"rest") == head + string(bytes(3)) + b"rest"
     assert content_masked(head) == head
+    assert content_masked(head + u32(100) + b"abc") == head + u32(100) + bytes(3), "of one that is cut, too"
     assert content_masked(b"\x05abc") == b"\x05abc"
+
+
+# --- what is rare ---
+
+
+def ask(server: Server, *packets: bytes) -> list[bytes]:
+    """Sends packets to a version 3 session one after the other, the first of them without waiting; the replies."""
+    with closing(Connection(server.host, server.port, 10.0)) as connection:
+        connection.session.userauth_password(server.user, server.password)
+        channel = Channel(connection.session)
+        channel.ask(u8(Packet.INIT) + u32(3))
+        channel.send(packets[0])
+        return [channel.ask(packet) for packet in packets[1:]]
+
+
+def numbers(replies: list[bytes]) -> list[int]:
+    return [int.from_bytes(reply[5:9], "big") for reply in replies]
+
+
+def test_replies_in_another_order_are_recorded_and_replayed_so(tmp_path: Path) -> None:
+    stats = [u8(Packet.STAT) + u32(number) + string(b"/f") for number in (1, 2, 3)]
+    with testing.server({"f": b"x"}, record=tmp_path / "r") as server:
+        server.faults.on("STAT", nth=1).reorder()
+        seen = ask(server, *stats)
+    assert numbers(seen) == [2, 1]
+    with testing.server(replay=tmp_path / "r") as server:
+        assert ask(server, *stats) == seen
+
+
+def test_a_content_that_comes_behind_another_reply_is_masked_too(tmp_path: Path) -> None:
+    opening = u8(Packet.OPEN) + u32(2) + string(b"/f") + u32(1) + u32(0)
+    reading = u8(Packet.READ) + u32(3) + string(b"1") + u64(0) + u32(6)
+    stats = [u8(Packet.STAT) + u32(number) + string(b"/f") for number in (1, 4, 5)]
+    with testing.server({"f": b"SECRET"}) as server:
+        server.record(tmp_path / "r", mask_data=True)
+        server.faults.on("READ").reorder()
+        seen = ask(server, stats[0], opening, reading, stats[1], stats[2])
+    assert numbers(seen) == [1, 2, 4, 3]
+    assert seen[3][-6:] == b"SECRET"
+    replies = [one.reply for one in Recording.load(tmp_path / "r").exchanges]
+    assert all(b"SECRET" not in reply for reply in replies)
+    assert any(reply.endswith(bytes(6)) for reply in replies)
+
+
+def test_the_part_of_a_reply_that_came_is_recorded(tmp_path: Path) -> None:
+    with testing.server({"f": b"x"}, record=tmp_path / "r") as server:
+        server.faults.on("STAT").truncate(7)
+        with sftp(server) as client, pytest.raises(paramiko.SSHException):
+            client.stat("/f")
+        assert server.log.of("STAT").last.status is None
+    last = Recording.load(tmp_path / "r").exchanges[-1]
+    assert (last.lost, last.faults, len(last.reply)) == (True, ("truncate",), 7)
+
+
+def test_what_a_fault_did_is_no_difference(tmp_path: Path, other: Server) -> None:
+    with testing.server(FILES, record=tmp_path / "r") as server:
+        server.faults.on("STAT").fail("PERMISSION_DENIED")
+        server.faults.on("OPEN").duplicate()
+        server.faults.on("READDIR", nth=1).fail()
+        with sftp(server) as client:
+            failure_of(client.stat, "/in/a.csv")
+            failure_of(client.listdir, "/in")
+            with client.open("/in/a.csv") as file:
+                assert file.read() == FILES["in/a.csv"]
+    assert differences(tmp_path / "r", other) == []
+    other.expect.requested("STAT", path="/in/a.csv")
+    other.expect.requested("READ", path="/in/a.csv")
+
+
+def test_every_connection_is_one_again(tmp_path: Path, other: Server) -> None:
+    with testing.server(FILES, record=tmp_path / "r") as server:
+        for _ in range(12):
+            with sftp(server) as client:
+                client.stat("/in")
+    assert differences(tmp_path / "r", other) == []
+    other.log.wait_for("DISCONNECT", count=12)
+    assert [record.connection for record in other.log.of("STAT")] == list(range(1, 13))
+
+
+def test_how_many_names_come_at_once_is_no_difference(tmp_path: Path, other: Server) -> None:
+    path = tmp_path / "r"
+    with testing.server(record=path) as server, sftp(server) as client:
+        server.fs.fill("many", 500)
+        client.listdir("/many")
+    other.fs.fill("many", 500)
+    lines = path.read_text().splitlines(keepends=True)
+    first = next(at for at, line in enumerate(lines) if '"READDIR"' in line)
+    fields = json.loads(lines[first])
+    codec = codec_for(3)
+    reply = decode_reply(codec, base64.b64decode(fields["reply"]))
+    assert isinstance(reply, NameReply)
+    parts = [
+        json.dumps(fields | {"reply": base64.b64encode(codec.name(reply.request_id, list(part))).decode()}) + "\n"
+        for part in (reply.entries[:10], reply.entries[10:])
+    ]
+    path.write_text("".join(lines[:first] + parts + lines[first + 1 :]))
+    assert differences(path, other) == []
+    other.fs["many/more"] = b""
+    (found,) = testing.rerun(path, other.host, other.port, other.user, other.password)
+    assert (found.expected, found.found) == ("500 names", "501 names, only here b'more'")
+
+
+def test_a_tree_on_disk_is_no_other_than_one_in_memory(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "in").mkdir(parents=True)
+    for name, content in FILES.items():
+        (root / name).write_bytes(content)
+    with testing.server(FILES, record=tmp_path / "r") as server:
+        with sftp(server) as client:
+            work(client)
+            client.stat("/in")
+        volume = u8(Packet.EXTENDED) + u32(2) + string(b"statvfs@openssh.com") + string(b"/")
+        ask(server, u8(Packet.STAT) + u32(1) + string(b"/in"), volume)
+    with testing.server(root_directory=str(root)) as server:
+        assert differences(tmp_path / "r", server) == []
+
+
+def test_a_damaged_request_is_asked_as_it_was(tmp_path: Path, other: Server) -> None:
+    damaged = u8(Packet.CLOSE) + u32(1) + u32(100)
+    with testing.server(record=tmp_path / "r") as server:
+        seen = ask(server, damaged, u8(Packet.STAT) + u32(2) + string(b"/"))
+    assert numbers(seen) == [1]
+    assert differences(tmp_path / "r", other) == []
+
+
+def test_a_channel_that_ends_is_one_difference(recorded: Path, other: Server) -> None:
+    other.faults.on("READDIR").close_channel()
+    found = testing.rerun(recorded, other.host, other.port, other.user, other.password)
+    assert [(one.request, one.found) for one in found] == [("READDIR", "the end of the channel")]
