@@ -19,13 +19,14 @@ class MemoryDirectory:
         self._fd = fd
         self._listing = Listing(time.time(), clock=clock)
         above = node if node is fs.root else node.parent
-        self._left = iter([(b".", node), (b"..", above), *node.entries.items()])
+        self._names = iter([b".", b"..", *node.entries])
+        self._nodes = iter([node, above, *node.entries.values()])
 
     def read(self, limit: int) -> list[ListedEntry]:
         """At most `limit` further entries, [] at the end."""
         with self._fs.lock:
-            some = list(islice(self._left, limit))
-            return self._listing.entries([name for name, _ in some], [node.stat() for _, node in some])
+            names, nodes = list(islice(self._names, limit)), islice(self._nodes, limit)
+            return self._listing.entries(names, [node.stat() for node in nodes])
 
     def fileno(self) -> int:
         return self._fd

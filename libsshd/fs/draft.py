@@ -3,7 +3,7 @@
 from errno import EEXIST, EISDIR
 from typing import TYPE_CHECKING
 
-from libsshd.fs.node import DirectoryNode, FileNode, Found, error
+from libsshd.fs.node import WRITABLE, DirectoryNode, FileNode, Found, error
 from libsshd.fs.upload import PARTIAL
 
 if TYPE_CHECKING:
@@ -45,9 +45,12 @@ class MemoryDraft:
                 raise error(EEXIST)
             if isinstance(there, DirectoryNode):
                 raise error(EISDIR)
-            self._drop_partial()
+            parent.check(WRITABLE)
+            if self._has_partial:
+                parent.take(self._partial)
+            else:
+                self._node.links = 1
             self._fs.detach(parent, name)
-            self._node.links = 1
             parent.put(name, self._node)
             self.is_over = True
 
@@ -57,9 +60,14 @@ class MemoryDraft:
             return
         with self._fs.lock:
             self.is_over = True
-            if not self.spared:
-                self._drop_partial()
+            if self.spared:
+                return
+            if self._has_partial:
+                self._fs.detach(self._place.parent, self._partial)
+            else:
+                self._node.links = 0
+                self._fs.contents.forget(self._node)
 
-    def _drop_partial(self) -> None:
-        if self._place.parent.entries.get(self._partial) is self._node:
-            self._fs.detach(self._place.parent, self._partial)
+    @property
+    def _has_partial(self) -> bool:
+        return self._place.parent.entries.get(self._partial) is self._node

@@ -5,7 +5,6 @@ root or not; new objects get their modes as under a umask of 022; there are no e
 """
 
 import os
-import threading
 from dataclasses import replace
 from errno import (
     EBUSY,
@@ -13,8 +12,8 @@ from errno import (
     EINVAL,
     EISDIR,
     ELOOP,
+    ENAMETOOLONG,
     ENOENT,
-    ENOSPC,
     ENOTDIR,
     ENOTEMPTY,
     EPERM,
@@ -22,16 +21,15 @@ from errno import (
 )  # fmt: skip
 from stat import S_IMODE
 
-from libsshd.constants import OpenFlags, Status
-from libsshd.errors import UnsettableError
+from libsshd.constants import OpenFlags
 from libsshd.fs.base import Content, Draft, normalise
-from libsshd.fs.changes import check_settable, ids_of
-from libsshd.fs.content import Contents, Metered, Produced
+from libsshd.fs.changes import MODE_BITS, check_settable
 from libsshd.fs.directory import MemoryDirectory
 from libsshd.fs.draft import MemoryDraft
 from libsshd.fs.listing import attributes_of
 from libsshd.fs.node import (
     NAME_MAX,
+    PATH_MAX,
     READABLE,
     WRITABLE,
     DirectoryNode,
@@ -45,33 +43,29 @@ from libsshd.fs.node import (
 from libsshd.fs.restricted import RestrictedFileSystem
 from libsshd.fs.tree import Tree
 from libsshd.fs.upload import PARTIAL, resumed_name
+from libsshd.fs.volume import Volume
 from libsshd.wire.messages import Attributes
 
 _READ, _WRITE, _APPEND = int(OpenFlags.READ), int(OpenFlags.WRITE), int(OpenFlags.APPEND)
 _CREAT, _TRUNC, _EXCL = int(OpenFlags.CREAT), int(OpenFlags.TRUNC), int(OpenFlags.EXCL)
-_SECOND = 1_000_000_000
-_MODE_BITS = 0o7777
 _UMASK = 0o022
 _FILE_MODE, _DIRECTORY_MODE = 0o666, 0o777
-_BLOCK = 4096
-_ROOMY = 1 << 40
-"""Bytes that a tree without a quota says it may hold."""
-_NOBODY = 2**32 - 1
 
 
 class MemoryFileSystem(Tree):
     """Implements FileSystem; for a program its files are as those of a dict: see Tree. Any threads may use it.
 
     With a `quota` the sizes of all files together are at most so many bytes, holes included; what goes beyond is
-    ENOSPC. Set anew, it holds for files that are opened from then on.
+    ENOSPC. Set anew, it holds for files that are opened from then on. What is open counts until it is closed.
     """
 
     def __init__(self, *, quota: int | None = None) -> None:
-        self.root = DirectoryNode(_DIRECTORY_MODE & ~_UMASK)
-        self.lock = threading.RLock()
-        self.contents = Contents()
-        self.quota = quota
-        self._beneath = False
+        root = DirectoryNode(_DIRECTORY_MODE & ~_UMASK)
+        self._take(root, Volume(root, quota), beneath=False)
+
+    def _take(self, root: DirectoryNode, volume: Volume, *, beneath: bool) -> None:
+        self.root, self.volume, self._beneath = root, volume, beneath
+        self.lock, self.contents = volume.lock, volume.contents
 
     # --- parts of it ---
 
@@ -81,8 +75,7 @@ class MemoryFileSystem(Tree):
             if not isinstance(node, DirectoryNode):
                 raise error(ENOTDIR)
         part = MemoryFileSystem.__new__(MemoryFileSystem)
-        part.root, part.lock, part.contents, part._beneath = node, self.lock, self.contents, beneath
-        part.quota = self.quota
+        part._take(node, self.volume, beneath=beneath)
         return part
 
     def beneath(self, path: bytes) -> "MemoryFileSystem":
@@ -113,11 +106,9 @@ class MemoryFileSystem(Tree):
         return found
 
     def detach(self, parent: DirectoryNode, name: bytes) -> None:
-        """Takes a name away, if there is one; what has it open keeps it. Under the lock."""
+        """Takes a name away, if there is one; what has it open keeps it. Under the lock. Raises PermissionError."""
         if name in parent.entries:
-            node = parent.take(name)
-            node.links -= 1 if not isinstance(node, DirectoryNode) else 2
-            node.touch()
+            self.volume.unlink(parent.take(name))
 
     # --- files ---
 
@@ -126,19 +117,7 @@ class MemoryFileSystem(Tree):
 
     def content(self, fd: int) -> Content | None:
         with self.lock:
-            node = self.contents.node_of(fd)
-            if isinstance(node, FileNode) and node.producer is not None:
-                return Produced(node.length, node.producer)
-        return None if self.quota is None else Metered(fd, self.lock, self._left)
-
-    def _left(self) -> int:
-        return _ROOMY if self.quota is None else max(0, self.quota - self.used)
-
-    @property
-    def used(self) -> int:
-        """The sizes of all files together, in bytes; a file of several names counts once."""
-        with self.lock:
-            return sum({node.number: node.size for node in self.nodes() if node.links}.values())
+            return self.volume.content(fd)
 
     def open(self, path: bytes, flags: int, permissions: int | None, *, nofollow: bool = False) -> int:
         return self.create(path, flags, Attributes(permissions=permissions), nofollow=nofollow)
@@ -183,7 +162,7 @@ class MemoryFileSystem(Tree):
         """A new file with these attributes; the size is a hint. Raises OSError, UnsettableError."""
         check_settable(initial)
         node = FileNode(_mode(initial.permissions, _FILE_MODE))
-        self._set(node, replace(initial, size=None, permissions=None))
+        self.volume.set(node, replace(initial, size=None, permissions=None))
         place.parent.put(place.name, node)
         return node
 
@@ -224,7 +203,7 @@ class MemoryFileSystem(Tree):
         if found.node is None:
             return self._draft(place, flags & ~_EXCL, initial, resumable=True)
         assert isinstance(found.node, FileNode)
-        if found.node.fd >= 0 and self.contents.is_open(found.node):
+        if self.contents.is_open(found.node):
             raise error(EWOULDBLOCK)
         fd = self._opened(found.node, flags)
         return MemoryDraft(self, place, found.node, fd, exclusive=False, resumable=True)
@@ -253,7 +232,7 @@ class MemoryFileSystem(Tree):
 
     def setstat(self, path: bytes, attributes: Attributes) -> None:
         with self.lock:
-            self._change(self.find(path).there, attributes)
+            self.volume.change(self.find(path).there, attributes)
 
     def lsetstat(self, path: bytes, attributes: Attributes) -> None:
         with self.lock:
@@ -261,47 +240,11 @@ class MemoryFileSystem(Tree):
             asked = attributes.permissions
             if isinstance(node, LinkNode) and asked is not None and S_IMODE(asked) != S_IMODE(node.mode):
                 raise error(EPERM)
-            self._change(node, attributes)
+            self.volume.change(node, attributes)
 
     def fsetstat(self, fd: int, attributes: Attributes) -> None:
         with self.lock:
-            self._change(self.contents.node_of(fd), attributes, is_open=True)
-
-    def _change(self, node: Node, a: Attributes, *, is_open: bool = False) -> None:
-        """Raises OSError, UnsettableError."""
-        check_settable(a)
-        if a.size is not None and a.allocation_size is not None and a.allocation_size < a.size:
-            raise UnsettableError(Status.INVALID_PARAMETER, "The allocation size is below the size")
-        size = a.size
-        if size is None and a.allocation_size is not None and a.allocation_size < node.size:
-            size = a.allocation_size
-        if size is not None:
-            self._resize(node, size, is_open=is_open)
-        self._set(node, a)
-
-    def _resize(self, node: Node, size: int, *, is_open: bool) -> None:
-        if isinstance(node, DirectoryNode):
-            raise error(EISDIR)
-        if not isinstance(node, FileNode):
-            raise error(EINVAL)
-        if not is_open:
-            node.check(WRITABLE)
-        if size - node.size > self._left():
-            raise error(ENOSPC)
-        self.contents.resize(node, size)
-
-    def _set(self, node: Node, a: Attributes) -> None:
-        """Owner, mode and times. Raises UnsettableError."""
-        uid, gid = ids_of(a)
-        node.uid = node.uid if uid in (None, _NOBODY) else uid
-        node.gid = node.gid if gid in (None, _NOBODY) else gid
-        if a.permissions is not None:
-            node.mode = node.mode & ~_MODE_BITS | a.permissions & _MODE_BITS
-        atime = None if a.atime is None else a.atime * _SECOND + a.atime_ns
-        mtime = None if a.mtime is None else a.mtime * _SECOND + a.mtime_ns
-        if atime is not None or mtime is not None:
-            self.contents.set_times(node, atime, mtime)
-        node.touch()
+            self.volume.change(self.contents.node_of(fd), attributes, is_open=True)
 
     # --- directories ---
 
@@ -323,7 +266,7 @@ class MemoryFileSystem(Tree):
             if found.node is not None:
                 raise error(EEXIST)
             node = DirectoryNode(_mode(initial.permissions, _DIRECTORY_MODE))
-            self._set(node, replace(initial, size=None, permissions=None))
+            self.volume.set(node, replace(initial, size=None, permissions=None))
             found.parent.put(found.name, node)
 
     def rmdir(self, path: bytes) -> None:
@@ -355,7 +298,7 @@ class MemoryFileSystem(Tree):
 
     def rename(self, old: bytes, new: bytes, *, overwrite: bool) -> None:
         with self.lock:
-            source, target = self._place(old), self._place(new)
+            source, target = self._place(old), self.find(new, follow=False)
             node, there = source.there, target.node
             if there is node:
                 if overwrite:
@@ -363,6 +306,8 @@ class MemoryFileSystem(Tree):
                 raise error(EEXIST)
             if there is not None and not overwrite:
                 raise error(EEXIST)
+            if not target.name:
+                raise error(EBUSY)
             if isinstance(there, DirectoryNode) and source.parent.is_below(there):
                 raise error(ENOTEMPTY)
             if isinstance(node, DirectoryNode):
@@ -388,6 +333,10 @@ class MemoryFileSystem(Tree):
     def symlink(self, target: bytes, link: bytes) -> None:
         if not target:
             raise error(ENOENT)
+        if b"\0" in target:
+            raise error(EINVAL)
+        if len(target) >= PATH_MAX:
+            raise error(ENAMETOOLONG)
         with self.lock:
             found = self.find(link, follow=False)
             if found.node is not None:
@@ -421,23 +370,16 @@ class MemoryFileSystem(Tree):
     def statvfs(self, path: bytes) -> os.statvfs_result:
         with self.lock:
             self.find(path).there  # noqa: B018 - or it says that there is none
-            return self._volume()
+            return self.volume.space()
 
     def fstatvfs(self, fd: int) -> os.statvfs_result:
         with self.lock:
             self.contents.node_of(fd)
-            return self._volume()
-
-    def _volume(self) -> os.statvfs_result:
-        used = self.used
-        total = _ROOMY if self.quota is None else self.quota
-        free = max(0, total - used) // _BLOCK
-        files = 1 << 30
-        return os.statvfs_result((_BLOCK, _BLOCK, total // _BLOCK, free, free, files, files, files, 0, NAME_MAX, 0))
+            return self.volume.space()
 
 
 def _mode(permissions: int | None, default: int) -> int:
-    return (default if permissions is None else permissions & _MODE_BITS) & ~_UMASK
+    return (default if permissions is None else permissions & MODE_BITS) & ~_UMASK
 
 
 def _how(flags: int) -> int:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 from itertools import count
 from stat import S_IFDIR, S_IFLNK, S_IFREG
@@ -78,19 +78,23 @@ class Node:
         self.atime, self.mtime, self.ctime, self.birth = other.atime, other.mtime, other.ctime, other.birth
 
 
-class Frozen:
-    """A content too large for bytes, in a memfd that nobody changes any more."""
+class Sparse:
+    """A content with holes: `length` bytes, zero but for the parts, which are told with their offsets."""
 
-    __slots__ = ("fd",)
+    __slots__ = ("length", "parts")
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    def __init__(self, length: int, parts: Sequence[tuple[int, bytes]]) -> None:
+        self.length = length
+        self.parts = parts
 
     def __len__(self) -> int:
-        return os.fstat(self.fd).st_size
+        return self.length
 
-    def __del__(self) -> None:
-        os.close(self.fd)
+    def __bytes__(self) -> bytes:
+        whole = bytearray(self.length)
+        for offset, part in self.parts:
+            whole[offset : offset + len(part)] = part
+        return bytes(whole)
 
 
 class FileNode(Node):
@@ -100,7 +104,7 @@ class FileNode(Node):
 
     def __init__(self, mode: int, data: bytes = b"") -> None:
         super().__init__(S_IFREG | mode)
-        self.data: bytes | Frozen = data
+        self.data: bytes | Sparse = data
         self.fd = -1
         self.producer: Producer | None = None
         self.length = 0
@@ -113,8 +117,11 @@ class FileNode(Node):
 
     @property
     def allocation(self) -> int:
-        fd = self.data.fd if isinstance(self.data, Frozen) else self.fd
-        return super().allocation if fd < 0 else os.fstat(fd).st_blocks * 512
+        if self.fd >= 0:
+            return os.fstat(self.fd).st_blocks * 512
+        if isinstance(self.data, Sparse):
+            return sum(-(-len(part) // _BLOCK) * _BLOCK for _, part in self.data.parts)
+        return super().allocation
 
     def stat(self) -> Stat:
         """While it is in a memfd, the kernel keeps its times."""
@@ -162,7 +169,9 @@ class DirectoryNode(Node):
         self._parent = ref(parent)
 
     def put(self, name: bytes, node: Node) -> None:
-        """Raises PermissionError."""
+        """Raises PermissionError; FileNotFoundError where it was removed itself."""
+        if not self.links:
+            raise error(ENOENT)
         self.check(WRITABLE)
         self.entries[name] = node
         if isinstance(node, DirectoryNode):
@@ -178,6 +187,15 @@ class DirectoryNode(Node):
             self.links -= 1
         self.touch(content=True)
         return node
+
+    def below(self) -> Iterator[Node]:
+        """Every object in it, and in what is in it; one of several names several times."""
+        waiting = [self]
+        while waiting:
+            for node in waiting.pop().entries.values():
+                yield node
+                if isinstance(node, DirectoryNode):
+                    waiting.append(node)
 
     def is_below(self, other: Node) -> bool:
         """Whether it is `other`, or somewhere in it."""
@@ -202,22 +220,26 @@ class Found(NamedTuple):
         return self.node
 
 
-def find(root: DirectoryNode, path: bytes, *, follow: bool, beneath: bool = False) -> Found:
+def find(
+    root: DirectoryNode, path: bytes, *, follow: bool, beneath: bool = False, rights: bool = True
+) -> Found:  # fmt: skip
     """Goes along a path, inside of `root`: as under chroot, or with `beneath` by no absolute link and no ".." at it.
+    Without `rights` those that it takes do not count.
 
     Raises OSError: ENOENT for a directory on the way, but not for the last name.
     """
     if len(path) >= PATH_MAX:
         raise error(ENAMETOOLONG)
-    return _Walk(root, path, beneath=beneath).to_end(follow=follow)
+    return _Walk(root, path, beneath=beneath, rights=rights).to_end(follow=follow)
 
 
 class _Walk:
     """On the way along a path."""
 
-    def __init__(self, root: DirectoryNode, path: bytes, *, beneath: bool) -> None:
+    def __init__(self, root: DirectoryNode, path: bytes, *, beneath: bool, rights: bool) -> None:
         self._root = root
         self._beneath = beneath
+        self._rights = rights
         self._at: Node = root
         self._names = _names(path)
         self._links = 0
@@ -248,7 +270,8 @@ class _Walk:
             raise error(ENOTDIR)
         if len(name) > NAME_MAX:
             raise error(ENAMETOOLONG)
-        self._at.check(SEARCHABLE)
+        if self._rights:
+            self._at.check(SEARCHABLE)
         return self._at, name
 
     def _go_up(self, directory: DirectoryNode) -> None:

@@ -3,11 +3,12 @@
 import os
 import threading
 from collections.abc import Iterator
-from errno import EEXIST, EISDIR, ENOENT, ENOTDIR
+from errno import EEXIST, EISDIR, ENAMETOOLONG, ENOTDIR
 
 from libsshd.fs.base import normalise
 from libsshd.fs.content import Contents
-from libsshd.fs.node import DirectoryNode, FileNode, Found, LinkNode, Node, Producer, error, find
+from libsshd.fs.node import NAME_MAX, DirectoryNode, FileNode, Found, LinkNode, Node, Producer, error, find
+from libsshd.fs.volume import Volume
 
 _MODE_BITS = 0o7777
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
@@ -23,12 +24,30 @@ class Snapshot:
 
 class Tree:
     """Paths are texts or bytes, and begin at the root with or without a slash. What is wrong is an OSError, as open()
-    has it; a text as content is UTF-8.
+    has it; a text as content is UTF-8. Links on the way are followed; rights do not count, which are for clients.
     """
 
     root: DirectoryNode
+    volume: Volume
     lock: threading.RLock
     contents: Contents
+
+    # --- room ---
+
+    @property
+    def quota(self) -> int | None:
+        """Bytes that all files together may have, of a part those of the whole; None: as many as they like."""
+        return self.volume.quota
+
+    @quota.setter
+    def quota(self, quota: int | None) -> None:
+        self.volume.quota = quota
+
+    @property
+    def used(self) -> int:
+        """The sizes of all files together, in bytes; a file of several names counts once."""
+        with self.lock:
+            return self.volume.used
 
     # --- files ---
 
@@ -53,7 +72,8 @@ class Tree:
         """Removes what has this name, a link itself; a directory with all that is in it."""
         with self.lock:
             found = self._find(path, follow=False)
-            self._drop(found.there)
+            if isinstance(found.there, DirectoryNode):
+                self._empty(found.there)
             if found.name:
                 self._detach(found)
 
@@ -115,28 +135,26 @@ class Tree:
         path with a slash at its end, if nothing is in it. A file that is produced is "made when it is read".
         """
         with self.lock:
-            return dict(self._described(self.root, ""))
+            return dict(sorted(self._described()))
 
-    def _described(self, directory: DirectoryNode, above: str) -> Iterator[tuple[str, bytes | str | None]]:
-        for name, node in sorted(directory.entries.items()):
-            path = above + os.fsdecode(name)
-            if isinstance(node, DirectoryNode):
-                if not node.entries:
-                    yield path + "/", None
-                yield from self._described(node, path + "/")
-            elif isinstance(node, LinkNode):
-                yield path, f"-> {os.fsdecode(node.target)}"
-            elif isinstance(node, FileNode):
-                yield path, self.contents.read(node) if node.producer is None else "made when it is read"
-
-    def nodes(self) -> Iterator[Node]:
-        """Every object below the root. Under the lock."""
-        waiting = [self.root]
+    def _described(self) -> Iterator[tuple[str, bytes | str | None]]:
+        waiting = [("", self.root)]
         while waiting:
-            for node in waiting.pop().entries.values():
-                yield node
+            above, directory = waiting.pop()
+            for name, node in directory.entries.items():
+                path = above + os.fsdecode(name)
                 if isinstance(node, DirectoryNode):
-                    waiting.append(node)
+                    waiting.append((path + "/", node))
+                else:
+                    yield path, self._told(node)
+            if above and not directory.entries:
+                yield above, None
+
+    def _told(self, node: Node) -> bytes | str:
+        if isinstance(node, LinkNode):
+            return f"-> {os.fsdecode(node.target)}"
+        assert isinstance(node, FileNode)
+        return self.contents.read(node) if node.producer is None else "made when it is read"
 
     def snapshot(self) -> Snapshot:
         """The tree as it is now, to come back to. Bytes are shared; what somebody has open is copied."""
@@ -159,99 +177,115 @@ class Tree:
             self.contents.settle()
 
     def _become(self, root: DirectoryNode) -> None:
-        self.contents.forget_names()
+        self._empty(self.root)
+        self.contents.drop_orphans()
         self.root.like(root)
         self.root.entries, self.root.links = root.entries, root.links
         for node in root.entries.values():
             if isinstance(node, DirectoryNode):
                 node.parent = self.root
 
-    def _clone(self, root: DirectoryNode) -> DirectoryNode:
-        made: dict[int, Node] = {}
-        return self._clone_directory(root, made)
+    def _empty(self, directory: DirectoryNode) -> None:
+        """All that is below it is without a name."""
+        for node in list(directory.below()):
+            self.volume.unlink(node)
+            if isinstance(node, DirectoryNode):
+                node.entries = {}
+        directory.entries, directory.links = {}, 2
 
-    def _clone_directory(self, directory: DirectoryNode, made: dict[int, Node]) -> DirectoryNode:
-        """`made` are copies by the numbers of what they are copies of: names of one file lead to one copy."""
-        result = DirectoryNode(0)
-        for name, node in directory.entries.items():
-            copy = made.get(node.number)
-            if copy is None:
-                copy = made[node.number] = self._clone_node(node, made)
-                copy.links = node.links
-            result.entries[name] = copy
-            if isinstance(copy, DirectoryNode):
-                copy.parent = result
-        result.links = directory.links
-        result.like(directory)
+    def _clone(self, root: DirectoryNode) -> DirectoryNode:
+        """Names of one file lead to one copy."""
+        result = _copy_of(root)
+        made: dict[Node, Node] = {}
+        waiting = [(root, result)]
+        while waiting:
+            original, copy = waiting.pop()
+            for name, node in original.entries.items():
+                copy.entries[name] = there = made.get(node) or self._clone_node(node)
+                made[node] = there
+                if isinstance(node, DirectoryNode) and isinstance(there, DirectoryNode):
+                    there.parent = copy
+                    waiting.append((node, there))
         return result
 
-    def _clone_node(self, node: Node, made: dict[int, Node]) -> Node:
+    def _clone_node(self, node: Node) -> Node:
         if isinstance(node, DirectoryNode):
-            return self._clone_directory(node, made)
+            return _copy_of(node)
         if isinstance(node, FileNode):
-            return self.contents.clone(node)
-        assert isinstance(node, LinkNode)
-        copy = LinkNode(node.target)
-        copy.like(node)
+            copy: Node = self.contents.clone(node)
+        else:
+            assert isinstance(node, LinkNode)
+            copy = LinkNode(node.target)
+            copy.like(node)
+        copy.links = node.links
         return copy
 
     # --- names ---
 
     def _find(self, path: str | bytes, *, follow: bool = True) -> Found:
-        return find(self.root, normalise(os.fsencode(path)), follow=follow)
+        return find(self.root, normalise(os.fsencode(path)), follow=follow, rights=False)
 
     def _found_to_make(self, path: str | bytes) -> Found:
-        """Makes the directories above it. Rights do not count: it is the program's own tree."""
+        """Makes the directories above it."""
         parent, _, name = normalise(os.fsencode(path)).rpartition(b"/")
         if not name:
             raise error(EEXIST)
+        if len(name) > NAME_MAX:
+            raise error(ENAMETOOLONG)
         directory = self._directory(parent or b"/")
         return Found(directory, name, directory.entries.get(name))
 
     def _directory(self, path: str | bytes) -> DirectoryNode:
-        at: Node = self.root
+        """Makes what is missing of it."""
+        at = self.root
+        above = b""
         for name in normalise(os.fsencode(path)).split(b"/"):
-            if not name:
-                continue
-            if not isinstance(at, DirectoryNode):
-                raise error(ENOTDIR)
-            if name not in at.entries:
-                at.entries[name] = DirectoryNode(_DIRECTORY_MODE, at)
-                at.links += 1
-                at.touch(content=True)
-            at = at.entries[name]
-        if not isinstance(at, DirectoryNode):
-            raise error(ENOTDIR)
+            if name:
+                above += b"/" + name
+                at = self._directory_in(at, name, above)
         return at
 
-    def _file(self, path: str | bytes) -> FileNode:
-        """The file of that name, made if there is none."""
-        found = self._found_to_make(path)
-        node = found.node
+    def _directory_in(self, parent: DirectoryNode, name: bytes, path: bytes) -> DirectoryNode:
+        node = parent.entries.get(name)
         if isinstance(node, LinkNode):
-            node = self._find(path).node
+            node = self._find(path).there
+        if node is None:
+            if len(name) > NAME_MAX:
+                raise error(ENAMETOOLONG)
+            node = parent.entries[name] = DirectoryNode(_DIRECTORY_MODE, parent)
+            parent.links += 1
+            parent.touch(content=True)
+        if not isinstance(node, DirectoryNode):
+            raise error(ENOTDIR)
+        return node
+
+    def _file(self, path: str | bytes) -> FileNode:
+        """The file of that name, made if there is none; where a link leads nowhere, it is made there."""
+        found = self._found_to_make(path)
+        if isinstance(found.node, LinkNode):
+            found = self._find(path)
+        node = found.node
         if node is None:
             node = found.parent.entries[found.name] = FileNode(_FILE_MODE)
             found.parent.touch(content=True)
         if not isinstance(node, FileNode):
-            raise error(EISDIR if isinstance(node, DirectoryNode) else ENOENT)
+            raise error(EISDIR)
         return node
 
-    def _drop(self, node: Node) -> None:
-        """All below a directory is without a name."""
-        if isinstance(node, DirectoryNode):
-            for below in node.entries.values():
-                self._drop(below)
-                below.links -= 1
-            node.entries.clear()
-
-    @staticmethod
-    def _detach(found: Found) -> None:
+    def _detach(self, found: Found) -> None:
         node = found.parent.entries.pop(found.name)
-        node.links -= 1
         if isinstance(node, DirectoryNode):
             found.parent.links -= 1
         found.parent.touch(content=True)
+        self.volume.unlink(node)
+
+
+def _copy_of(directory: DirectoryNode) -> DirectoryNode:
+    """As it is, but empty."""
+    copy = DirectoryNode(0)
+    copy.like(directory)
+    copy.links = directory.links
+    return copy
 
 
 def _nanoseconds(seconds: float | None) -> int | None:

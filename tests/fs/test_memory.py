@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import resource
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from libsshd.constants import OpenFlags
+from libsshd.errors import UnsettableError
 from libsshd.fs.base import FileSystem
 from libsshd.fs.memory import MemoryFileSystem
 from libsshd.fs.rooted import RootedFileSystem
@@ -23,6 +25,7 @@ R, W, APPEND, CREAT, TRUNC, EXCL = (
     OpenFlags.READ, OpenFlags.WRITE, OpenFlags.APPEND, OpenFlags.CREAT, OpenFlags.TRUNC, OpenFlags.EXCL,
 )  # fmt: skip
 NAMES = (b"a", b"b", b"c", b"d")
+LARGE = 1024 * 1024 + 1
 MODES = (0o755, 0o700, 0o640 | 0o100, 0o777)
 
 
@@ -205,6 +208,71 @@ def at_home(fs: Any) -> Any:
     return fs._inside
 
 
+# --- the same rule on both ---
+
+
+@pytest.fixture(params=["disk", "memory"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileSystem]:
+    if request.param == "memory":
+        yield MemoryFileSystem()
+        return
+    with RootedFileSystem(str(tmp_path)) as disk:
+        yield disk
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda fs: fs.symlink(b"x" * 4096, b"/l"), errno.ENAMETOOLONG),
+        (lambda fs: fs.symlink(b"x\0y", b"/l"), errno.EINVAL),
+        (lambda fs: fs.symlink(b"", b"/l"), errno.ENOENT),
+        (lambda fs: fs.rename(b"/f", b"/", overwrite=False), errno.EEXIST),
+        (lambda fs: fs.rename(b"/f", b"/", overwrite=True), errno.EBUSY),
+        (lambda fs: fs.rename(b"/", b"/g", overwrite=True), errno.EBUSY),
+        (lambda fs: fs.rmdir(b"/"), errno.EBUSY),
+        (lambda fs: fs.remove(b"/"), errno.EISDIR),
+        (lambda fs: fs.mkdir(b"/", None), errno.EEXIST),
+        (lambda fs: fs.setstat(b"/d", Attributes(size=1)), errno.EISDIR),
+        (lambda fs: fs.setstat(b"/f", Attributes(size=2**63)), errno.EFBIG),
+        (lambda fs: fs.setstat(b"/f", Attributes(size=2**64 - 1)), errno.EFBIG),
+        (lambda fs: fs.open(b"/f", int(R | TRUNC), None), errno.EINVAL),
+    ],
+)
+def test_what_cannot_be_is_the_same_error(
+    either: FileSystem, call: Callable[[FileSystem], object], expected: int
+) -> None:
+    write(either, b"/f", int(W | CREAT), b"x")
+    either.mkdir(b"/d", None)
+    assert errno_of(lambda: call(either)) == expected
+
+
+def test_an_unknown_owner_is_refused_before_anything_is_changed(either: FileSystem) -> None:
+    write(either, b"/f", int(W | CREAT), b"x")
+    with pytest.raises(UnsettableError):
+        either.setstat(b"/f", Attributes(size=0, owner=b"nobody-of-that-name", group=b"none-of-that-name"))
+    assert either.stat(b"/f").size == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_a_new_owner_takes_the_privileges_of_a_program_away(either: FileSystem) -> None:
+    write(either, b"/f", int(W | CREAT), b"x")
+    either.setstat(b"/f", Attributes(permissions=0o6755))
+    either.setstat(b"/f", Attributes(uid=7, gid=7))
+    assert either.stat(b"/f").permissions == 0o100755
+    either.setstat(b"/f", Attributes(uid=8, gid=8, permissions=0o4755))
+    assert either.stat(b"/f").permissions == 0o104755
+
+
+def test_an_upload_to_a_directory_that_is_gone_fails(fs: MemoryFileSystem) -> None:
+    fs.make_directory("d")
+    draft = fs.upload(b"/d/f", int(W | CREAT), Attributes())
+    assert draft is not None
+    del fs["d"]
+    assert errno_of(draft.publish) == errno.ENOENT
+    draft.withdraw()
+    os.close(draft.fd)
+
+
 # --- files that are open ---
 
 
@@ -227,12 +295,78 @@ def test_append_goes_to_the_end(fs: MemoryFileSystem) -> None:
 
 def test_descriptors_do_not_pile_up(fs: MemoryFileSystem) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    for number in range(2000):
+    for number in range(10_000):
         write(fs, b"/%d" % number, int(W | CREAT), b"x" * 100)
     assert len(os.listdir("/proc/self/fd")) - before < 100
-    assert fs["1"] == fs["1999"] == b"x" * 100
+    assert fs["1"] == fs["9999"] == b"x" * 100
     fs.settle()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def abandon(fs: MemoryFileSystem) -> None:
+    draft = fs.upload(b"/f", int(W | CREAT), Attributes())
+    assert draft is not None
+    os.pwrite(draft.fd, bytes(LARGE), 0)
+    draft.withdraw()
+    os.close(draft.fd)
+
+
+def replace(fs: MemoryFileSystem) -> None:
+    draft = fs.upload(b"/f", int(W | CREAT | TRUNC), Attributes())
+    assert draft is not None
+    os.pwrite(draft.fd, bytes(LARGE), 0)
+    draft.publish()
+    os.close(draft.fd)
+
+
+def delete(fs: MemoryFileSystem) -> None:
+    write(fs, b"/f", int(W | CREAT), bytes(LARGE))
+    fs.remove(b"/f")
+
+
+def delete_while_it_is_open(fs: MemoryFileSystem) -> None:
+    fd = fs.open(b"/f", int(W | CREAT), None)
+    os.pwrite(fd, bytes(LARGE), 0)
+    del fs["f"]
+    os.close(fd)
+
+
+@pytest.mark.parametrize("step", [abandon, replace, delete, delete_while_it_is_open])
+def test_what_has_no_name_takes_no_memory(fs: MemoryFileSystem, step: Callable[[MemoryFileSystem], None]) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        step(fs)
+    assert len(os.listdir("/proc/self/fd")) - before <= 1
+
+
+@pytest.mark.parametrize("size", [5000, LARGE])
+def test_there_may_be_more_files_of_any_kind_than_descriptors(fs: MemoryFileSystem, size: int) -> None:
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 150, hard))
+    try:
+        for number in range(200):
+            fd = fs.open(b"/%d" % number, int(W | CREAT), None)
+            os.pwrite(fd, b"%d" % number, size)
+            os.close(fd)
+            fs.setstat(b"/%d" % number, Attributes(size=2 * size))
+            fs["s"] = b""
+            fs.setstat(b"/s", Attributes(size=size))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    assert fs["7"] == bytes(size) + b"7" + bytes(size - 1)
+    assert fs["s"] == bytes(size)
+    found = fs.stat(b"/7")
+    assert (found.size, found.allocation_size) == (2 * size, 4096)
+
+
+def test_a_part_that_is_cleared_leaves_the_rest_alone(fs: MemoryFileSystem) -> None:
+    fs["home/f"] = b"theirs"
+    fs["f"] = b"mine"
+    fd = fs.open(b"/f", int(R), None)
+    fs.beneath(b"/home").clear()
+    os.close(fd)
+    fs.settle()
+    assert fs.tree() == {"f": b"mine", "home/": None}
 
 
 def test_a_hole_takes_no_memory_and_reads_as_zeros(fs: MemoryFileSystem) -> None:
@@ -311,6 +445,32 @@ def test_a_quota_takes_what_fits_and_refuses_the_rest(fs: MemoryFileSystem) -> N
     assert fs.used == 50
 
 
+def test_a_part_shares_the_room_of_the_whole(fs: MemoryFileSystem) -> None:
+    fs["other"] = b"x" * 90
+    fs.make_directory("home")
+    part = fs.beneath(b"/home")
+    fs.quota = 100
+    fd = part.open(b"/f", int(W | CREAT), None)
+    content = part.content(fd)
+    assert content is not None
+    assert content.write(memoryview(bytes(50)), 0) == 10
+    assert part.statvfs(b"/").f_bavail == 0
+    os.close(fd)
+
+
+def test_what_is_open_without_a_name_takes_room(fs: MemoryFileSystem) -> None:
+    fs.quota = 100
+    draft = fs.upload(b"/f", int(W | CREAT), Attributes())
+    assert draft is not None
+    content = fs.content(draft.fd)
+    assert content is not None
+    assert content.write(memoryview(bytes(80)), 0) == 80
+    assert content.write(memoryview(bytes(80)), 80) == 20
+    draft.withdraw()
+    os.close(draft.fd)
+    assert fs.used == 0
+
+
 def test_many_entries_are_listed_in_order_and_once(fs: MemoryFileSystem) -> None:
     fs.fill("d", 100_000)
     names = listing(fs, b"/d")
@@ -352,6 +512,28 @@ def test_what_is_wrong_is_told_as_by_open(
     fs.make_directory("d")
     fs["f"] = b""
     assert errno_of(lambda: call(fs)) == expected
+
+
+def test_a_program_passes_links_and_rights(fs: MemoryFileSystem) -> None:
+    fs["d/f"] = b"x"
+    fs.set("d", mode=0)
+    fs.make_link("l", "d")
+    fs.make_link("ahead", "d/new")
+    assert "d/f" in fs
+    assert fs["l/f"] == b"x"
+    fs["l/g"] = b"y"
+    fs["ahead"] = b"z"
+    assert fs.tree() == {"ahead": "-> d/new", "d/f": b"x", "d/g": b"y", "d/new": b"z", "l": "-> d"}
+    assert errno_of(lambda: fs.__setitem__("n" * 256, b"")) == errno.ENAMETOOLONG
+
+
+def test_a_tree_may_be_as_deep_as_a_path_is_long(fs: MemoryFileSystem) -> None:
+    fs["/".join("d" * 2000)] = b"x"
+    taken = fs.snapshot()
+    del fs["d"]
+    assert fs.tree() == {}
+    fs.restore(taken)
+    assert list(fs.tree().values()) == [b"x"]
 
 
 def test_attributes_are_set_by_name(fs: MemoryFileSystem) -> None:
@@ -407,6 +589,12 @@ def test_what_is_produced_is_made_when_it_is_read(fs: MemoryFileSystem) -> None:
     assert content.read(100, size) == b""
     assert asked == [(size - 10, 10)]
     assert fs.fstat(fd).size == size
+    os.close(fd)
+    fs["big"] = b"in a memfd"
+    os.close(fs.open(b"/big", int(R), None))
+    fs.produce("big", size, produce)
+    fd = fs.open(b"/big", int(R), None)
+    assert os.fstat(fd).st_size == size
     os.close(fd)
     copy = fs.snapshot()
     fs["big"] = b"small"
