@@ -119,4 +119,5 @@ def _name(codec: Codec, request_id: int, r: Reader) -> NameReply:
         name = r.string()
         long_name = r.string() if codec.long_names else b""
         entries.append(Entry(name, long_name, codec.attributes(r)))
-    return NameReply(request_id, tuple(entries), not r.at_end and r.boolean())
+    at_end = codec.tells_end_of_list and not r.at_end and r.boolean()
+    return NameReply(request_id, tuple(entries), at_end)

@@ -88,6 +88,8 @@ class V3:
     """Language tag of this server's own messages; version 3 has OpenSSH's."""
     long_names: ClassVar[bool] = True
     """Each name in a NAME comes with a line of `ls -l`."""
+    tells_end_of_list: ClassVar[bool] = False
+    """A NAME may close with end-of-list, as in version 6."""
     names_principals: ClassVar[bool] = False
     """Owner and group are names, as from version 4 on, and not numbers."""
     sets_initial_attributes: ClassVar[bool] = False

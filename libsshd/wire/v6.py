@@ -83,6 +83,7 @@ class V6(V5):
     )  # fmt: skip
     layout: ClassVar[Layout] = Layout(V6_FIELDS, FileType.FIFO, ACL | ALLOCATION_SIZE)
     """Without the allocation size, which lftp does not know and takes for the next field."""
+    tells_end_of_list: ClassVar[bool] = True
     ignores_extended: ClassVar[bool] = False
 
     def __init__(self, names: Names = Names.MARKED) -> None:
